@@ -1,0 +1,69 @@
+# make help lists the targets. Everything a target needs is installed by it:
+# Go tools into .tools/ (git-ignored), Debian packages with apt-get as root.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+TOOLS := $(CURDIR)/.tools/bin
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION_PKG := github.com/prometheus/common/version
+LDFLAGS := -X $(VERSION_PKG).Version=$(VERSION) \
+	-X $(VERSION_PKG).Revision=$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown) \
+	-X $(VERSION_PKG).Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown)
+BINARIES := dag_exporter cutover_webhook dag_lab
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## build the three binaries into bin/
+	@mkdir -p bin
+	@for b in $(BINARIES); do CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/$$b ./cmd/$$b; done
+	@cd tools && CGO_ENABLED=0 $(GO) build -trimpath -o ../bin/demo ./demo
+
+.PHONY: demo
+demo: ## the main job, end to end, on this machine: lab, exporter, Prometheus, Alertmanager, webhook, failover (HOLD=1 leaves it running)
+	@tools/install.sh --demo
+	@echo "building the binaries (about a minute the first time)"
+	@$(MAKE) --no-print-directory build
+	@PATH="$$PATH:$(TOOLS)" exec bin/demo $(if $(HOLD),--hold) $(DEMO_FLAGS)
+
+.PHONY: test
+test: ## every test that runs in process or in seconds, with -race
+	@tools/install.sh debian gcc libc6-dev freetds-bin
+	$(GO) test -race -timeout 15m ./...
+	cd tools && $(GO) test -race -timeout 10m ./...
+
+.PHONY: accept
+accept: ## tests that need real processes, other people's clients, or minutes
+	@tools/install.sh debian gcc libc6-dev freetds-bin
+	@tools/install.sh prometheus
+	@tools/install.sh alertmanager
+	@$(MAKE) --no-print-directory build
+	cd tools && PATH="$(TOOLS):$$PATH" $(GO) test -count=1 -race -timeout 30m -tags accept ./accept/...
+	$(GO) test -count=1 -race -timeout 20m -tags accept ./internal/tds/... ./internal/cutover/...
+
+.PHONY: check
+check: ## format, vet, linters with the walls of the design, rules, configs, generated files in step
+	@tools/install.sh prometheus
+	@tools/install.sh alertmanager
+	@tools/install.sh golangci-lint
+	@files=$$(git ls-files '*.go' | xargs gofmt -l); if [ -n "$$files" ]; then echo "not gofmt-clean:" $$files; exit 1; fi
+	$(GO) mod tidy -diff
+	cd tools && $(GO) mod tidy -diff
+	$(GO) vet -tags accept ./...
+	cd tools && $(GO) vet -tags accept ./...
+	$(TOOLS)/golangci-lint run ./...
+	cd tools && $(TOOLS)/golangci-lint run --config ../.golangci.yml ./...
+	tools/walls_test.sh $(TOOLS)/golangci-lint
+	$(TOOLS)/promtool check rules alerts/rules.yml
+	$(TOOLS)/promtool test rules alerts/tests/*.yml
+	tools/check_configs.sh $(TOOLS)
+	GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/dag_exporter
+
+.PHONY: clean
+clean: ## remove what was built; .tools stays
+	rm -rf bin .demo artifacts

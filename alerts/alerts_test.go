@@ -1,0 +1,91 @@
+package alerts
+
+import (
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+type ruleFile struct {
+	Groups []struct {
+		Rules []struct {
+			Alert         string
+			Expr          string
+			Labels        map[string]string
+			Annotations   map[string]string
+			KeepFiringFor string `yaml:"keep_firing_for"`
+			For           string
+		}
+	}
+}
+
+func shipped(t *testing.T) map[string]map[string]string {
+	t.Helper()
+	var f ruleFile
+	if err := yaml.Unmarshal(Rules, &f); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]map[string]string{}
+	for _, g := range f.Groups {
+		for _, r := range g.Rules {
+			if r.Alert == "" {
+				continue
+			}
+			out[r.Alert] = r.Annotations
+			if r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
+				t.Errorf("%s: severity, summary and description are wanted", r.Alert)
+			}
+			if strings.Contains(r.Alert, "Converge") || r.Alert == "DAGSynchronized" {
+				if r.For != "" || r.KeepFiringFor != "" {
+					t.Errorf("%s: a start alert has no for and no keep_firing_for: both invent time that nobody saw", r.Alert)
+				}
+				if !strings.Contains(r.Expr, "source_to_target") {
+					t.Errorf("%s: a start alert requires the direction source to target", r.Alert)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Each alert has one runbook, each runbook its alert, and the alert's link
+// leads to it.
+func TestAlertsAndRunbooksAreTheSameList(t *testing.T) {
+	rules := shipped(t)
+	var books []string
+	entries, err := fs.ReadDir(Runbooks, "runbooks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		books = append(books, strings.TrimSuffix(e.Name(), ".md"))
+	}
+	names := slices.Sorted(maps.Keys(rules))
+	if !slices.Equal(names, books) {
+		t.Errorf("alerts   %v\nrunbooks %v", names, books)
+	}
+	for name, annotations := range rules {
+		if want := "/runbooks/" + name; annotations["runbook_url"] != want {
+			t.Errorf("%s: runbook_url %q, want %q", name, annotations["runbook_url"], want)
+		}
+		text, ok := Runbook(name)
+		if !ok {
+			continue
+		}
+		for _, section := range []string{"# " + name, "## What it means", "## How to look", "## What to do", "## What never to do"} {
+			if !strings.Contains(string(text), section+"\n") {
+				t.Errorf("runbooks/%s.md: no section %q", name, section)
+			}
+		}
+	}
+}
+
+func TestRunbookUnknown(t *testing.T) {
+	if _, ok := Runbook("../rules"); ok {
+		t.Error("a path outside the runbooks was served")
+	}
+}
