@@ -59,10 +59,15 @@ check: ## format, vet, linters with the walls of the design, rules, configs, gen
 	$(TOOLS)/golangci-lint run ./...
 	cd tools && $(TOOLS)/golangci-lint run --config ../.golangci.yml ./...
 	tools/walls_test.sh $(TOOLS)/golangci-lint
+	$(GO) -C tools run ./rules -check -values ../alerts/values.yml -template ../alerts/rules.tmpl -out ../alerts/rules.yml
 	$(TOOLS)/promtool check rules alerts/rules.yml
 	$(TOOLS)/promtool test rules alerts/tests/*.yml
 	tools/check_configs.sh $(TOOLS)
 	GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/dag_exporter
+
+.PHONY: rules
+rules: ## make alerts/rules.yml from rules.tmpl and values.yml
+	$(GO) -C tools run ./rules -values ../alerts/values.yml -template ../alerts/rules.tmpl -out ../alerts/rules.yml
 
 .PHONY: clean
 clean: ## remove what was built; .tools stays

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"reflect"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"github.com/dag-exporter/dag_exporter/internal/config"
+	"github.com/dag-exporter/dag_exporter/internal/hadr"
+	"github.com/dag-exporter/dag_exporter/internal/journal"
+	"github.com/dag-exporter/dag_exporter/internal/runner"
+	"github.com/dag-exporter/dag_exporter/internal/webhook"
+)
+
+type serveFlags struct {
+	storage string
+	check   bool
+	health  string
+	web     *web.FlagConfig
+}
+
+func addServe(app *kingpin.Application, c *cli) func(*slog.Logger) error {
+	f := &serveFlags{}
+	cmd := app.Command("serve", "Receive alerts, serve the console and the API, and run what is armed.")
+	cmd.Flag("config.file", "The configuration.").Default("dag.yml").StringVar(&c.configFile)
+	cmd.Flag("config.check", "Only check --config.file and --web.config.file: exit 0, or 2 with every problem.").BoolVar(&f.check)
+	cmd.Flag("storage.path", "Folder of the journal (journal.db). It is what a run resumes from after a crash: keep it on a disk that survives.").Default("data").StringVar(&f.storage)
+	cmd.Flag("web.health-address", "A separate plain listener with /-/healthy and /-/ready alone, for probes without credentials. Off by default.").StringVar(&f.health)
+	f.web = kingpinflag.AddFlags(cmd, ":19969")
+	return func(log *slog.Logger) error { return serve(c, f, log) }
+}
+
+func serve(c *cli, f *serveFlags, log *slog.Logger) error {
+	cfg, err := config.Load(c.configFile)
+	if err != nil {
+		return err
+	}
+	auth, err := webhook.NewAuth(*f.web.WebConfigFile)
+	if err != nil {
+		return coded{exitConfig, err}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+
+	jrn, closeJournal, err := openJournal(f)
+	if err != nil {
+		return err
+	}
+	defer closeJournal()
+	fleet, closeSides, err := newFleet(cfg, jrn, log)
+	if err != nil {
+		return err
+	}
+	defer closeSides()
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(fleet, versioncollector.NewCollector("cutover_webhook"),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	h, err := webhook.New(webhook.Options{
+		Config: cfg, Fleet: fleet, Auth: auth, Gatherer: registry, Log: log, Version: version.Version,
+		Reload: func(context.Context) (*config.Config, error) { return reload(c.configFile, cfg) },
+	})
+	if err != nil {
+		return coded{exitConfig, fmt.Errorf("%s: %w", c.configFile, err)}
+	}
+	if f.check {
+		_, _ = fmt.Fprintf(c.out, "%s: %d DAGs, no problem found\n", c.configFile, len(cfg.DAGs))
+		return nil
+	}
+	log.Info("starting cutover_webhook", "version", version.Info(), "dags", len(cfg.DAGs))
+	for i := range cfg.DAGs {
+		log.Info("watching", "dag", cfg.DAGs[i].Name, "mode", cfg.DAGs[i].Cutover.Mode)
+	}
+	if auth.Anonymous() {
+		log.Warn("no --web.config.file: whoever reaches this port may arm and approve dry runs; nothing can be executed")
+	}
+	return serveUntilStopped(ctx, f, h, fleet, log)
+}
+
+// openJournal opens the journal; for --config.check it is one in memory, since
+// a check must not need the lock that a running server holds.
+func openJournal(f *serveFlags) (journal.Journal, func(), error) {
+	if f.check {
+		return journal.NewMemory(), func() {}, nil
+	}
+	j, err := journal.Open(f.storage)
+	if err != nil {
+		return nil, nil, err
+	}
+	return j, func() { _ = j.Close() }, nil // every entry was fsynced when it was written
+}
+
+func newFleet(cfg *config.Config, jrn journal.Journal, log *slog.Logger) (*runner.Fleet, func(), error) {
+	var sides []runner.Server
+	closeSides := func() {
+		for _, s := range sides {
+			_ = s.Close() // the process ends
+		}
+	}
+	var controllers []*runner.Controller
+	for _, d := range cfg.DAGs {
+		var pair [2]runner.Server
+		for i, which := range []hadr.Side{hadr.Source, hadr.Target} {
+			s, err := runner.OpenSide(d, which, log.With("dag", d.Name, "side", string(which)))
+			if err != nil {
+				closeSides()
+				return nil, nil, coded{exitConfig, fmt.Errorf("%s: %s of %s: %w", cfg.Path, which, d.Name, err)}
+			}
+			pair[i], sides = s, append(sides, s)
+		}
+		ctl, err := runner.New(runner.Options{DAG: d, Source: pair[0], Target: pair[1], Journal: jrn, Log: log})
+		if err != nil {
+			closeSides()
+			return nil, nil, coded{exitConfig, fmt.Errorf("%s: %s: %w", cfg.Path, d.Name, err)}
+		}
+		controllers = append(controllers, ctl)
+	}
+	return runner.NewFleet(controllers...), closeSides, nil
+}
+
+// reload reads the file again. The engine of a DAG is built once: what it may
+// do must not change under a run that people armed and approved.
+func reload(path string, running *config.Config) (*config.Config, error) {
+	next, err := config.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	if !reflect.DeepEqual(next.DAGs, running.DAGs) {
+		return nil, errors.New("dags changed: only webhook.roles, the web config file and DSN files are read again while running; restart to apply the rest (an unfinished run is taken up again)")
+	}
+	return next, nil
+}
+
+func serveUntilStopped(ctx context.Context, f *serveFlags, h *webhook.Handler, fleet *runner.Fleet, log *slog.Logger) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	servers := []*http.Server{newServer(h, log)}
+	failed := make(chan error, 2)
+	go func() { failed <- web.ListenAndServe(servers[0], f.web, log) }()
+	if f.health != "" {
+		l, err := net.Listen("tcp", f.health)
+		if err != nil {
+			return err
+		}
+		servers = append(servers, newServer(healthOnly(h), log))
+		go func() { failed <- servers[1].Serve(l) }()
+	}
+	if err := fleet.Start(ctx); err != nil {
+		return err
+	}
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go h.Watch(watching)
+	h.SetReady()
+
+	var err error
+	for running := true; running; {
+		select {
+		case err = <-failed:
+			running = false
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				log.Info("stopping", "signal", s.String())
+				running = false
+			} else if rerr := h.Reload(ctx); rerr != nil {
+				log.Error("reload failed, the old configuration stands", "err", rerr)
+			} else {
+				log.Info("configuration reloaded", "by", "SIGHUP")
+			}
+		}
+	}
+	h.Drain()
+	// A run before S2 is wound down; a run after S2 goes on until it ends, since
+	// leaving both sides SECONDARY is the worst place to stop. A second signal
+	// kills the process, and the journal takes over.
+	closed := make(chan error, 1)
+	go func() { closed <- fleet.Close() }()
+	select {
+	case cerr := <-closed:
+		err = errors.Join(err, cerr)
+	case s := <-signals:
+		log.Error("killed while a run was under way: it is taken up at the next start", "signal", s.String())
+		return errors.Join(err, errors.New("killed by a second signal"))
+	}
+	h.Close()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	for _, s := range servers {
+		if serr := s.Shutdown(end); serr != nil {
+			log.Warn("connections were cut", "err", serr)
+		}
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// newServer has no timeout on whole requests: event streams are long. Bodies
+// are bounded where they are read.
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+func healthOnly(h http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /-/healthy", h)
+	mux.Handle("GET /-/ready", h)
+	return mux
+}

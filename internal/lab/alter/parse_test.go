@@ -1,0 +1,65 @@
+package alter
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/dag-exporter/dag_exporter/internal/lab/model"
+)
+
+func mode(m model.Mode) *model.Mode { return &m }
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want any
+		err  int32
+	}{
+		{"ALTER AVAILABILITY GROUP [DAG] FORCE_FAILOVER_ALLOW_DATA_LOSS", model.Statement{Verb: model.ForceFailover, Group: "DAG"}, 0},
+		{"alter availability\n group dag -- x\n failover;", model.Statement{Verb: model.PlainFailover, Group: "dag"}, 0},
+		{"ALTER AVAILABILITY GROUP [a]]b] SET (ROLE = SECONDARY)", model.Statement{Verb: model.SetRole, Group: "a]b"}, 0},
+		{"ALTER AVAILABILITY GROUP [DAG] SET (ROLE = PRIMARY)", nil, 102},
+		{"ALTER AVAILABILITY GROUP [DAG] SET (REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT = 1)", model.Statement{Verb: model.SetRSSTC, Group: "DAG", Value: 1}, 0},
+		{"ALTER AVAILABILITY GROUP [DAG] SET (REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT = -1)", nil, 102},
+		{"ALTER AVAILABILITY GROUP [DAG] MODIFY AVAILABILITY GROUP ON N'a''b' WITH (AVAILABILITY_MODE = SYNCHRONOUS_COMMIT), 'c' WITH (SEEDING_MODE = MANUAL, AVAILABILITY_MODE = ASYNCHRONOUS_COMMIT)",
+			model.Statement{Verb: model.ModifyMembers, Group: "DAG", Members: []model.Member{{Name: "a'b", Mode: mode(model.Sync)}, {Name: "c", Mode: mode(model.Async), Seeding: "MANUAL"}}}, 0},
+		{"ALTER AVAILABILITY GROUP [DAG] MODIFY AVAILABILITY GROUP ON [a] WITH (AVAILABILITY_MODE = SYNCHRONOUS_COMMIT)", nil, 102},
+		{"ALTER AVAILABILITY GROUP [DAG] MODIFY AVAILABILITY GROUP ON 'a' WITH (FAILOVER_MODE = AUTOMATIC)", nil, 35277},
+		{"ALTER AVAILABILITY GROUP [OnPremAG] MODIFY REPLICA ON N'N1' WITH (AVAILABILITY_MODE = SYNCHRONOUS_COMMIT)",
+			model.Statement{Verb: model.ModifyReplica, Group: "OnPremAG", Members: []model.Member{{Name: "N1", Mode: mode(model.Sync)}}}, 0},
+		{"DROP AVAILABILITY GROUP [DAG]", model.Statement{Verb: model.DropGroup, Group: "DAG"}, 0},
+		{"ALTER AVAILABILITY GROUP [DAG] FORCE_FAILOVER_ALLOW_DATA_LOSS x", nil, 102},
+		{"ALTER AVAILABILITY GROUP [DAG", nil, 105},
+		{"ALTER AVAILABILITY GROUP /* [DAG]", nil, 113},
+		{"ALTER DATABASE db001 SET HADR RESUME", HADR{Database: "db001", Action: "RESUME"}, 0},
+		{"ALTER DATABASE [x] SET HADR AVAILABILITY GROUP = [AzureAG]", HADR{Database: "x", Action: "JOIN", Group: "AzureAG"}, 0},
+		{"ALTER DATABASE x SET SINGLE_USER WITH ROLLBACK IMMEDIATE", DatabaseOption{Database: "x", Option: "SINGLE_USER"}, 0},
+		{"KILL 53", Kill{53}, 0},
+		{"GRANT ALTER ON AVAILABILITY GROUP::[DAG] TO [x]", nil, 0},
+	} {
+		got, err := Parse(c.text)
+		switch {
+		case c.err != 0:
+			if err == nil || err.Number != c.err {
+				t.Errorf("%s: %v, want error %d", c.text, err, c.err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", c.text, err)
+		case !reflect.DeepEqual(got, c.want):
+			t.Errorf("%s: %+v, want %+v", c.text, got, c.want)
+		}
+	}
+}
+
+// FuzzParse: nothing that a client sends may end the lab.
+func FuzzParse(f *testing.F) {
+	f.Add("ALTER AVAILABILITY GROUP [DAG] SET (ROLE = SECONDARY);")
+	f.Add("ALTER AVAILABILITY GROUP [DAG] MODIFY AVAILABILITY GROUP ON N'a' WITH (AVAILABILITY_MODE = SYNCHRONOUS_COMMIT)")
+	f.Add("ALTER DATABASE [db] SET HADR SUSPEND /* x */ -- y")
+	f.Add("KILL '53")
+	f.Fuzz(func(t *testing.T, s string) {
+		if v, err := Parse(s); v != nil && err != nil {
+			t.Errorf("%q is both %v and %v", s, v, err)
+		}
+	})
+}

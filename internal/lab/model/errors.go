@@ -1,0 +1,87 @@
+package model
+
+import "fmt"
+
+// Error is an error as SQL Server would send it. Numbers and texts follow the public list of database engine events.
+type Error struct {
+	Number  int32
+	Class   uint8 // severity; 20 and above end the connection
+	State   uint8
+	Message string
+}
+
+// Error returns the text with the number, as log lines want it.
+func (e *Error) Error() string {
+	return fmt.Sprintf("Msg %d, Level %d: %s", e.Number, e.Class, e.Message)
+}
+
+func errf(number int32, class uint8, format string, args ...any) *Error {
+	return &Error{Number: number, Class: class, State: 1, Message: fmt.Sprintf(format, args...)}
+}
+
+// The errors of domain.md section 4 that the model raises.
+func errNotPrimary(group string) *Error {
+	return errf(41140, 16, "Availability group '%s' cannot process the ALTER AVAILABILITY GROUP command, because the local availability replica is not the primary replica. Connect to the server instance that is currently hosting the primary replica of this availability group, and rerun the command.", group)
+}
+
+func errWrongState(group string) *Error {
+	return errf(41190, 16, "Availability group '%s' failed to process the command. The local availability replica is not in a state that could process the command.", group)
+}
+
+func errAlreadyPrimary(group string) *Error {
+	return errf(41122, 16, "Cannot failover availability group '%s' to this instance of SQL Server. The local availability replica is already the primary replica of the availability group.", group)
+}
+
+func errOnlyForce() *Error {
+	return errf(19504, 16, "Failover is not supported for a distributed availability group other than with FORCE_FAILOVER_ALLOW_DATA_LOSS.")
+}
+
+func errMemberUnknown(member, group string) *Error {
+	return errf(19508, 16, "'%s' is not a member of the distributed availability group '%s'.", member, group)
+}
+
+func errDAGUnknown(group string) *Error {
+	return errf(19510, 16, "The distributed availability group '%s' does not exist.", group)
+}
+
+func errNotDistributed(group string) *Error {
+	return errf(19512, 16, "The requested operation only applies to distributed availability group, and is not supported on the specified availability group '%s'.", group)
+}
+
+// ErrMissing is 15151, which SQL Server also answers to a login that may not see the object.
+func ErrMissing(kind, verb, name string) *Error {
+	return errf(15151, 16, "Cannot %s the %s '%s', because it does not exist or you do not have permission.", verb, kind, name)
+}
+
+func errReadOnly(db string) *Error {
+	return errf(3906, 16, "Failed to update database \"%s\" because the database is read-only.", db)
+}
+
+func errNotReadable(db string) *Error {
+	return errf(976, 14, "The target database, '%s', is participating in an availability group and is currently not accessible for queries. Either data movement is suspended or the availability replica is not enabled for read access.", db)
+}
+
+func errRoleUnresolved(db string) *Error {
+	return errf(983, 14, "Unable to access availability database '%s' because the database replica is not in the PRIMARY or SECONDARY role. Connections to an availability database is permitted only when the database replica is in the PRIMARY or SECONDARY role. Try the operation again later.", db)
+}
+
+func errNoQuorum(db string) *Error {
+	return errf(988, 14, "Unable to access database '%s' because it lacks a quorum of nodes for high availability. Try the operation again later.", db)
+}
+
+func errRecovering(db string) *Error {
+	return errf(922, 14, "Database '%s' is being recovered. Waiting until recovery is finished.", db)
+}
+
+func errLogFull(db, reason string) *Error {
+	return errf(9002, 17, "The transaction log for database '%s' is full due to '%s'.", db, reason)
+}
+
+func errStateChange(db string) *Error {
+	return errf(35299, 16, "Nonqualified transactions are being rolled back in database %s for an Always On Availability Groups state change. Estimated rollback completion: 100%%. This is an informational message only. No user action is required.", db)
+}
+
+// ErrKilled is 596, sent with severity 21 before the connection is closed.
+func ErrKilled() *Error {
+	return &Error{Number: 596, Class: 21, State: 1, Message: "Cannot continue the execution because the session is in the kill state."}
+}

@@ -1,0 +1,395 @@
+package model
+
+import (
+	"sort"
+	"time"
+)
+
+// Snapshot is what one instance knows at one moment. Nothing in it changes afterwards.
+type Snapshot struct {
+	Now      time.Time // on the instance's clock
+	Revision uint64
+	Instance InstanceView
+	Group    GroupView   // the local AG
+	DAG      *DAGView    // nil if this side dropped it
+	Seen     []*Database // local databases in the order of their ids
+	Sessions []Session
+	Locks    []AppLock
+	Props    []Property
+	Assume   Assumptions
+}
+
+// InstanceView is the instance itself.
+type InstanceView struct {
+	Side       Side
+	ServerName string
+	Config     InstanceConfig
+	Started    time.Time
+	ReplicaID  GUID
+	OwnerSID   [16]byte
+	Role       Role
+	Collation  string
+	Primary    bool // of the local AG
+	Writable   bool
+	Pending    []string
+}
+
+// ReplicaView is one replica of the local AG.
+type ReplicaView struct {
+	ID         GUID
+	ServerName string
+	Endpoint   string
+	Mode       Mode
+	Access     Access
+	OwnerSID   [16]byte
+	Local      bool
+	Primary    bool
+	MetadataID int
+	Role       Role
+	Connected  bool
+	LastError  time.Time // zero: none
+	Healthy    bool
+}
+
+// GroupView is the local availability group.
+type GroupView struct {
+	ID          GUID
+	Name        string
+	ClusterType ClusterType
+	RSSTC       int
+	Sequence    int64
+	Contained   bool
+	Created     time.Time
+	ListenerURL string
+	Primary     string // server name of its primary
+	Replicas    []ReplicaView
+}
+
+// DAGView is this side's copy of the distributed AG.
+type DAGView struct {
+	ID        GUID
+	Name      string
+	Role      Role
+	Members   [2]DAGMember // source, target
+	RSSTC     int
+	Sequence  int64
+	Created   time.Time
+	Modified  time.Time
+	Connected bool
+	LastError time.Time
+	// OwnIndex says which member this side is.
+	OwnIndex int
+	// Holds tells whether this instance holds the DAG's role (it is primary of its AG).
+	Holds bool
+	// Rows tells whether the DAG's database rows are shown here.
+	Rows bool
+}
+
+// DAGMember is one member AG of the DAG.
+type DAGMember struct {
+	ReplicaID GUID
+	Name      string
+	URL       string
+	Mode      Mode
+}
+
+// Database is one local database with what is known of it elsewhere.
+type Database struct {
+	Name      string
+	ID        int
+	Group     GUID // its group_database_id in the local AG
+	InDAG     GUID // in the distributed AG
+	State     DBState
+	Reverting bool
+	Suspended bool
+	Reason    SuspendReason
+	Created   time.Time
+	Collation string
+	Readable  *Error // nil if it can be read
+	Writable  bool
+
+	Own     Progress     // this instance's own log
+	Replica []RemoteView // local secondaries, on the primary of the local AG
+	DAG     *RemoteView  // the forwarder, on the global primary
+	State2  SyncState    // own row's synchronization state
+	Commit  bool         // own row's is_commit_participant
+
+	Family, Fork GUID
+	LogSize      int64
+	LogUsed      int64
+	ReuseWait    string
+	Flushed      int64
+	Flushes      int64
+	Received     int64
+	Redone       int64
+	Writes       int64
+	Transactions int64
+	Ghosts       int64
+	RedoQueue    int64 // bytes
+	Ledger       []Row
+	Open         []TxView
+	overrides    map[string]*LSN
+}
+
+// Override gives the LSN that a column is forced to read; nil if none.
+func (d *Database) Override(column string) *LSN { return d.overrides[column] }
+
+// Progress is how far one log is. LSNs that are zero are not known.
+type Progress struct {
+	EndOfLog, Hardened, Received, Redone, Recovery, Truncation, Commit LSN
+	CommitTime, HardenedTime, ReceivedTime, RedoneTime                 time.Time
+	// HardenedNull: the column is NULL (a primary with asynchronous local commit).
+	HardenedNull bool
+	RedoRate     int64 // KB/s
+	RedoQueue    int64 // KB
+}
+
+// RemoteView is what a primary knows about one secondary of one database: hearsay.
+type RemoteView struct {
+	ReplicaID GUID
+	State     SyncState
+	Heard     bool
+	Suspended bool
+	Reason    SuspendReason
+	Connected bool
+	Sync      bool
+	Ready     bool
+	SentTime  time.Time
+	SendQueue int64 // KB
+	SendRate  int64 // KB/s
+	Lag       int64 // seconds
+	Joined    bool
+	Progress
+}
+
+// TxView is an open transaction on a database.
+type TxView struct {
+	ID, DatabaseSeq uint64
+	Session         int
+	Name            string
+	Begin           time.Time
+	Bytes           int64
+	Records         int
+	First           LSN // zero: no log record yet
+	Last            LSN
+}
+
+// Snapshot builds what an instance shows now.
+func (m *Model) Snapshot(i *Instance) *Snapshot {
+	s := i.state()
+	n := &Snapshot{Now: i.clock(), Revision: m.rev, Assume: m.cfg.Assume}
+	n.Instance = InstanceView{Side: i.Side, ServerName: i.cfg.ServerName, Config: i.cfg, Started: i.started, ReplicaID: i.ReplicaID, OwnerSID: i.owner,
+		Role: i.role, Collation: s.cfg.Collation, Primary: s.primary == i, Writable: i.writable()}
+	for _, p := range i.pending {
+		n.Instance.Pending = append(n.Instance.Pending, p.what)
+	}
+	n.Group = m.groupView(i)
+	n.DAG = m.dagView(i)
+	for _, c := range i.copies {
+		n.Seen = append(n.Seen, m.databaseView(c, n))
+	}
+	for _, x := range i.sessions {
+		v := *x
+		v.Txs = nil
+		n.Sessions = append(n.Sessions, v)
+	}
+	sort.Slice(n.Sessions, func(a, b int) bool { return n.Sessions[a].ID < n.Sessions[b].ID })
+	for _, l := range i.locks.list {
+		v := *l
+		v.grant = nil
+		n.Locks = append(n.Locks, v)
+	}
+	for k, v := range i.props {
+		n.Props = append(n.Props, Property{Database: k.database, Name: k.name, Value: v})
+	}
+	sort.Slice(n.Props, func(a, b int) bool {
+		if n.Props[a].Database != n.Props[b].Database {
+			return n.Props[a].Database < n.Props[b].Database
+		}
+		return n.Props[a].Name < n.Props[b].Name
+	})
+	return n
+}
+
+func (m *Model) groupView(i *Instance) GroupView {
+	s := i.state()
+	g := GroupView{ID: s.groupID, Name: s.cfg.AG, ClusterType: s.cfg.ClusterType, RSSTC: s.rsstc, Sequence: s.sequence, Contained: s.cfg.Contained,
+		Created: s.created, ListenerURL: s.cfg.ListenerURL, Primary: s.primary.cfg.ServerName}
+	for _, in := range s.instances {
+		r := ReplicaView{ID: in.ReplicaID, ServerName: in.cfg.ServerName, Endpoint: "TCP://" + in.cfg.ServerName + ":5022", Mode: in.mode, Access: in.access,
+			OwnerSID: in.owner, Local: in == i, Primary: in == s.primary, MetadataID: in.configNum, Role: in.role, Connected: true, Healthy: true}
+		for _, st := range s.streams {
+			if st.to == in {
+				r.Connected, r.LastError = st.connected, st.lastError
+				r.Healthy = st.connected && allMoving(st)
+			}
+		}
+		g.Replicas = append(g.Replicas, r)
+	}
+	return g
+}
+
+func allMoving(s *stream) bool {
+	for _, f := range s.flows {
+		if f.state == NotSynchronizing || f.state == Reverting || s.synchronous() && f.state != Synchronized {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Model) dagView(i *Instance) *DAGView {
+	s := i.state()
+	if !s.dag.exists {
+		return nil
+	}
+	d := &DAGView{ID: m.dag.groupID, Name: m.dag.name, Role: i.DAGRole(), RSSTC: s.dag.rsstc, Sequence: s.dag.sequence, Created: m.dag.created,
+		Modified: s.dag.modified, OwnIndex: int(i.Side), Holds: s.primary == i}
+	for n := range d.Members {
+		d.Members[n] = DAGMember{ReplicaID: m.dag.members[n], Name: m.sides[n].cfg.AG, URL: m.sides[n].cfg.ListenerURL, Mode: s.dag.modes[n]}
+	}
+	st := s.dag.stream
+	if st == nil {
+		st = m.sides[i.Side.Other()].dag.stream
+	}
+	if st != nil {
+		d.Connected, d.LastError = st.connected, st.lastError
+	}
+	d.Rows = d.Holds && (d.Role == Primary || m.cfg.Assume.DemotedKeepsDAGRows)
+	return d
+}
+
+func (m *Model) databaseView(c *Copy, n *Snapshot) *Database {
+	i := c.inst
+	s := i.state()
+	d := &Database{Name: c.Name, ID: c.ID, Group: s.dbIDs[key(c.Name)], InDAG: m.dag.dbIDs[key(c.Name)], State: c.state, Reverting: c.reverting,
+		Suspended: c.suspended, Reason: c.reason, Created: c.created, Collation: s.cfg.Collation, Readable: c.CanRead(), Writable: c.CanWrite() == nil,
+		Family: c.family, Fork: c.forkGUID(), LogSize: c.logSize, LogUsed: c.used(), Flushed: c.flushed, Flushes: c.flushes, Received: c.received,
+		Redone: c.redoneBytes, Writes: c.writes, Transactions: c.transactions, Ghosts: c.ghosts, RedoQueue: int64(c.hardened-c.redone) * 512, Ledger: c.visible()}
+	d.ReuseWait = c.prune()
+	if n.Instance.Primary && m.crossVersion(c) {
+		d.State = DBRecovering
+	}
+	d.Own = Progress{EndOfLog: c.num.lsn(c.end-c.lastBlock, 1), Hardened: c.num.lsn(c.hardened, 1), Truncation: c.num.lsn(c.truncation, 1),
+		Commit: c.lastCommit, CommitTime: c.lastCommitTime, HardenedTime: c.hardenedTime, ReceivedTime: c.receivedTime, RedoneTime: c.redoneTime,
+		RedoRate: c.redoRate.kb(), RedoQueue: int64(c.hardened-c.redone) / 2}
+	d.Own.Received = d.Own.EndOfLog
+	d.Own.Redone = c.num.lsn(max(c.redone-c.lastBlock, 0), 1)
+	d.Own.Recovery = c.num.lsn(max(c.checkpoint, 0), 1)
+	d.State2 = m.ownState(c, d, s)
+	if n.Instance.Primary {
+		d.Own.Recovery = lsnMax
+		m.primaryHardened(c, d)
+		for _, st := range s.streams {
+			for _, f := range st.flows {
+				if f.from == c {
+					d.Replica = append(d.Replica, m.remoteView(f, st.to.ReplicaID))
+				}
+			}
+		}
+		if s.dag.exists && n.DAG.Rows {
+			r := RemoteView{ReplicaID: m.dag.members[i.Side.Other()], Reason: NoReason}
+			if st := s.dag.stream; st != nil {
+				for _, f := range st.flows {
+					if f.from == c {
+						r = m.remoteView(f, r.ReplicaID)
+					}
+				}
+			}
+			d.DAG = &r
+		}
+	}
+	for _, tx := range c.open {
+		v := TxView{ID: tx.ID, Session: tx.Session, Name: tx.Name, Begin: tx.Begin, Bytes: tx.bytes, Records: tx.records}
+		if tx.first > 0 {
+			v.First = c.num.lsn(tx.first, 2)
+			v.Last = c.num.lsn(c.end-c.lastBlock, 2)
+		}
+		d.Open = append(d.Open, v)
+	}
+	sort.Slice(d.Open, func(a, b int) bool { return d.Open[a].ID < d.Open[b].ID })
+	for k, v := range m.faults.overrides {
+		if k.inst == i && k.db == key(c.Name) {
+			if d.overrides == nil {
+				d.overrides = map[string]*LSN{}
+			}
+			d.overrides[k.column] = v
+		}
+	}
+	return d
+}
+
+// primaryHardened is last_hardened_lsn on the own row of a local AG's primary: NULL with asynchronous local commit, else the
+// minimum over what its synchronizing secondaries have hardened.
+func (m *Model) primaryHardened(c *Copy, d *Database) {
+	i := c.inst
+	if i.mode == Async {
+		d.Own.HardenedNull = true
+		return
+	}
+	if m.cfg.Assume.SingleReplicaNull && len(i.state().instances) == 1 {
+		d.Own.HardenedNull = true
+		return
+	}
+	p := c.hardened
+	for _, f := range m.flowsFrom(c) {
+		if !f.s.connected || f.state == NotSynchronizing || f.state == Reverting || !f.known.heard {
+			continue
+		}
+		if f.s.dag && !f.s.synchronous() && !m.cfg.Assume.MinimumHasForwarder {
+			continue
+		}
+		p = min(p, f.known.hardened)
+	}
+	d.Own.Hardened = c.num.lsn(p, 1)
+}
+
+// ownState is the synchronization state of an instance's own row.
+func (m *Model) ownState(c *Copy, d *Database, s *SideState) SyncState {
+	i := c.inst
+	switch {
+	case c.reverting:
+		return Reverting
+	case i.role == Resolving || c.state != DBOnline && c.state != DBRestoring && c.state != DBRecovering:
+		return NotSynchronizing
+	case s.primary == i: // role PRIMARY in its own AG, forwarder or not: healthy whatever the link does
+		d.Commit = i.mode == Sync
+		if i.mode == Async {
+			return Synchronizing
+		}
+		return Synchronized
+	}
+	if f := m.flowTo(c); f != nil {
+		return f.state
+	}
+	return NotSynchronizing
+}
+
+func (m *Model) remoteView(f *flow, id GUID) RemoteView {
+	c := f.from
+	k := f.known
+	r := RemoteView{ReplicaID: id, State: f.state, Heard: k.heard, Suspended: f.suspended(), Reason: NoReason, Connected: f.s.connected,
+		Sync: f.s.synchronous(), Ready: f.state == Synchronized, SentTime: f.sentTime, SendRate: f.sendRate.kb(), Joined: true}
+	if r.Suspended {
+		r.Reason = f.to.reason
+		if !f.to.suspended {
+			r.Reason = f.from.reason
+		}
+	}
+	from := f.sent
+	if !f.linked && k.heard {
+		from = min(k.received, c.sealed)
+	}
+	r.SendQueue = int64(max(c.sealed-from, 0)) / 2
+	if !k.heard {
+		r.SendQueue = 0
+		return r
+	}
+	r.Progress = Progress{EndOfLog: c.num.lsn(k.received-k.lastBlock, 1), Received: c.num.lsn(k.received-k.lastBlock, 1), Hardened: c.num.lsn(k.hardened, 1),
+		Redone: c.num.lsn(max(k.redone-k.lastBlock, 0), 1), Recovery: lsnMax, Truncation: c.num.lsn(k.truncation, 1), Commit: k.commit, CommitTime: k.commitTime,
+		HardenedTime: k.hardenedTime, ReceivedTime: k.receivedTime, RedoneTime: k.redoneTime, RedoRate: k.redoRate, RedoQueue: int64(k.hardened-k.redone) / 2}
+	if !r.Suspended && c.lastCommitTime.After(k.commitTime) && !k.commitTime.IsZero() {
+		r.Lag = int64(c.lastCommitTime.Sub(k.commitTime).Seconds())
+	}
+	return r
+}

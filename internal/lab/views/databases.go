@@ -1,0 +1,234 @@
+package views
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/dag-exporter/dag_exporter/internal/lab/model"
+)
+
+// systemDatabases come first in sys.databases, with the ids that they have everywhere.
+var systemDatabases = [...]string{"master", "tempdb", "model", "msdb"}
+
+func databaseViews() []*View {
+	return []*View{
+		{Name: "sys.databases", Access: Public, Rows: databases, Columns: columns(`
+			name sysname!
+			database_id int!
+			source_database_id int
+			owner_sid varbinary(85)
+			create_date datetime!
+			compatibility_level tinyint!
+			collation_name sysname
+			user_access tinyint
+			user_access_desc nvarchar(60)
+			is_read_only bit
+			is_auto_close_on bit!
+			is_auto_shrink_on bit
+			state tinyint
+			state_desc nvarchar(60)
+			is_in_standby bit
+			is_cleanly_shutdown bit
+			is_supplemental_logging_enabled bit
+			snapshot_isolation_state tinyint
+			snapshot_isolation_state_desc nvarchar(60)
+			is_read_committed_snapshot_on bit
+			recovery_model tinyint
+			recovery_model_desc nvarchar(60)
+			page_verify_option tinyint
+			page_verify_option_desc nvarchar(60)
+			is_auto_create_stats_on bit
+			is_auto_update_stats_on bit
+			is_trustworthy_on bit
+			is_query_store_on bit
+			is_published bit!
+			is_subscribed bit!
+			is_merge_published bit!
+			is_distributor bit!
+			service_broker_guid uniqueidentifier!
+			is_broker_enabled bit!
+			log_reuse_wait tinyint
+			log_reuse_wait_desc nvarchar(60)
+			is_cdc_enabled bit!
+			is_encrypted bit
+			replica_id uniqueidentifier
+			group_database_id uniqueidentifier
+			resource_pool_id int
+			containment tinyint
+			containment_desc nvarchar(60)
+			target_recovery_time_in_seconds int
+			delayed_durability int
+			delayed_durability_desc nvarchar(60)
+			is_memory_optimized_elevate_to_snapshot_on bit
+			is_temporal_history_retention_enabled bit 14
+			catalog_collation_type int 15
+			catalog_collation_type_desc nvarchar(60) 15
+			physical_database_name nvarchar(128) 15
+			is_accelerated_database_recovery_on bit 15
+			is_ledger_on bit 16`)},
+		{Name: "sys.database_recovery_status", Access: Definition, Rows: recoveryStatus, Columns: columns(`
+			database_id int!
+			database_guid uniqueidentifier
+			family_guid uniqueidentifier
+			last_log_backup_lsn lsn
+			recovery_fork_guid uniqueidentifier
+			first_recovery_fork_guid uniqueidentifier
+			fork_point_lsn lsn`)},
+		{Name: "sys.master_files", Access: Definition, Rows: masterFiles, Columns: columns(`
+			database_id int!
+			file_id int!
+			file_guid uniqueidentifier
+			type tinyint!
+			type_desc nvarchar(60)
+			data_space_id int!
+			name sysname!
+			physical_name nvarchar(260)!
+			state tinyint
+			state_desc nvarchar(60)
+			size int!
+			max_size int!
+			growth int!
+			is_media_read_only bit!
+			is_read_only bit!
+			is_sparse bit!
+			is_percent_growth bit!`)},
+		{Name: "sys.extended_properties", Access: Public, Rows: properties, Columns: columns(`
+			class tinyint!
+			class_desc nvarchar(60)
+			major_id int!
+			minor_id int!
+			name sysname!
+			value nvarchar(4000)`)},
+		{Name: "sys.dm_os_performance_counters", Access: ServerState, Rows: counters, Columns: columns(`
+			object_name nchar(128)!
+			counter_name nchar(128)!
+			instance_name nchar(128)
+			cntr_value bigint!
+			cntr_type int!`)},
+	}
+}
+
+// reuseWaits are the codes of log_reuse_wait that the lab knows.
+var reuseWaits = map[string]int64{"NOTHING": 0, "CHECKPOINT": 1, "LOG_BACKUP": 2, "ACTIVE_TRANSACTION": 4, "AVAILABILITY_REPLICA": 9}
+
+func compat(major int) any { return int64(major * 10) }
+
+func databases(e *Env) [][]any {
+	s := e.Snap
+	major := s.Instance.Config.Major
+	var out [][]any
+	add := func(name string, id int, created time.Time, state model.DBState, readOnly bool, recovery int64, wait string, replica, groupDB, broker any) {
+		out = append(out, []any{name, i64(id), nil, []byte{1}, at(created), compat(major), s.Instance.Collation, int64(0), "MULTI_USER", readOnly, false, false,
+			i64(int(state)), state.String(), false, false, false, int64(0), "OFF", false, recovery, [...]string{"", "FULL", "BULK_LOGGED", "SIMPLE"}[recovery],
+			int64(2), "CHECKSUM", true, true, false, false, false, false, false, false, broker, false, reuseWaits[wait], wait, false, false, replica, groupDB,
+			nil, int64(0), "NONE", int64(60), int64(0), "DISABLED", false, true, int64(0), "DATABASE_DEFAULT", name, false, false})
+	}
+	zero := guid(model.GUID{1})
+	for i, name := range systemDatabases {
+		recovery := int64(3)
+		if name == "model" {
+			recovery = 1
+		}
+		add(name, i+1, time.Date(2003, 4, 8, 9, 13, 36, 0, time.UTC), model.DBOnline, false, recovery, "NOTHING", nil, nil, zero)
+	}
+	for _, d := range s.Seen {
+		add(d.Name, d.ID, d.Created, d.State, false, 1, d.ReuseWait, guid(s.Instance.ReplicaID), guid(d.Group), guid(d.Family))
+	}
+	return out
+}
+
+func recoveryStatus(e *Env) [][]any {
+	var out [][]any
+	for _, d := range e.Snap.Seen {
+		if d.Readable != nil { // a database that cannot be opened has no lineage to show
+			out = append(out, []any{i64(d.ID), nil, nil, nil, nil, nil, nil})
+			continue
+		}
+		out = append(out, []any{i64(d.ID), guid(d.Family), guid(d.Family), lsn(d.Own.Truncation), guid(d.Fork), nil, nil})
+	}
+	return out
+}
+
+func masterFiles(e *Env) [][]any {
+	var out [][]any
+	add := func(id int, name string, log int64) {
+		dir := `D:\Data\`
+		if e.Snap.Instance.Config.Linux {
+			dir = "/var/opt/mssql/data/"
+		}
+		out = append(out,
+			[]any{i64(id), int64(1), nil, int64(0), "ROWS", int64(1), name, dir + name + ".mdf", int64(0), "ONLINE", int64(131072), int64(-1), int64(8192), false, false, false, false},
+			[]any{i64(id), int64(2), nil, int64(1), "LOG", int64(0), name + "_log", dir + name + "_log.ldf", int64(0), "ONLINE", log / 8192, int64(268435456), int64(8192), false, false, false, false})
+	}
+	for i, n := range systemDatabases {
+		add(i+1, n, 8<<20)
+	}
+	for _, d := range e.Snap.Seen {
+		add(d.ID, d.Name, d.LogSize)
+	}
+	return out
+}
+
+func properties(e *Env) [][]any {
+	var out [][]any
+	for _, p := range e.Snap.Props {
+		if fold(p.Database) == fold(e.Database) {
+			out = append(out, []any{int64(0), "DATABASE", int64(0), int64(0), p.Name, p.Value})
+		}
+	}
+	return out
+}
+
+const (
+	counterGauge = 65792     // PERF_COUNTER_LARGE_RAWCOUNT
+	counterRate  = 272696576 // PERF_COUNTER_BULK_COUNT: a running total, whatever "/sec" says
+)
+
+func counters(e *Env) [][]any {
+	s := e.Snap
+	var out [][]any
+	add := func(object, counter, instance string, value int64, kind int64) {
+		out = append(out, []any{padded("SQLServer:"+object, 128), padded(counter, 128), padded(instance, 128), value, kind})
+	}
+	var flushed, writes, flushes, transactions int64
+	for _, d := range s.Seen {
+		used := min(d.LogUsed, d.LogSize)
+		add("Databases", "Log File(s) Size (KB)", d.Name, d.LogSize/1024, counterGauge)
+		add("Databases", "Log File(s) Used Size (KB)", d.Name, used/1024, counterGauge)
+		add("Databases", "Percent Log Used", d.Name, used*100/max(d.LogSize, 1), counterGauge)
+		add("Databases", "Log Flushes/sec", d.Name, d.Flushes, counterRate)
+		add("Databases", "Log Bytes Flushed/sec", d.Name, d.Flushed, counterRate)
+		add("Databases", "Transactions/sec", d.Name, d.Transactions, counterRate)
+		add("Databases", "Write Transactions/sec", d.Name, d.Writes, counterRate)
+		add("Databases", "Active Transactions", d.Name, int64(len(d.Open)), counterGauge)
+		flushed, writes, flushes, transactions = flushed+d.Flushed, writes+d.Writes, flushes+d.Flushes, transactions+d.Transactions
+		var send, recv int64
+		for _, r := range d.Replica {
+			send = max(send, r.SendQueue)
+		}
+		if d.DAG != nil {
+			send = max(send, d.DAG.SendQueue)
+		}
+		if !s.Instance.Writable {
+			recv = d.RedoQueue / 1024
+		}
+		add("Database Replica", "Log Send Queue", d.Name, send, counterGauge)
+		add("Database Replica", "Recovery Queue", d.Name, recv, counterGauge)
+		add("Database Replica", "Log Bytes Received/sec", d.Name, d.Received, counterRate)
+		add("Database Replica", "Redone Bytes/sec", d.Name, d.Redone, counterRate)
+		add("Database Replica", "Log remaining for undo", d.Name, 0, counterGauge)
+		add("Database Replica", "Total Log requiring undo", d.Name, 0, counterGauge)
+		add("Database Replica", "Mirrored Write Transactions/sec", d.Name, d.Writes, counterRate)
+		add("Database Replica", "Transaction Delay", d.Name, 0, counterRate)
+	}
+	add("Databases", "Log Flushes/sec", "_Total", flushes, counterRate)
+	add("Databases", "Log Bytes Flushed/sec", "_Total", flushed, counterRate)
+	add("Databases", "Transactions/sec", "_Total", transactions, counterRate)
+	add("Databases", "Write Transactions/sec", "_Total", writes, counterRate)
+	if s.DAG != nil && s.DAG.Holds {
+		other := s.DAG.Members[1-s.DAG.OwnIndex].Name
+		add("Availability Replica", "Bytes Sent to Replica/sec", fmt.Sprintf("%s:%s", s.DAG.Name, other), flushed, counterRate)
+	}
+	add("General Statistics", "User Connections", "", int64(len(s.Sessions)), counterGauge)
+	return out
+}

@@ -1,0 +1,347 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dag-exporter/dag_exporter/internal/config"
+	"github.com/dag-exporter/dag_exporter/internal/cutover"
+	"github.com/dag-exporter/dag_exporter/internal/hadr"
+	"github.com/dag-exporter/dag_exporter/internal/journal"
+)
+
+// Options of a Controller.
+type Options struct {
+	DAG            config.DAG
+	Source, Target Server
+	Journal        journal.Journal
+	Log            *slog.Logger // nil: discarded
+
+	Render cutover.Render // nil: sqlserver's
+
+	ReadTimeout      time.Duration // of one side's reading while writes go on; default 10 s
+	HotReadTimeout   time.Duration // the same while nobody can write; default 3 s
+	StatementTimeout time.Duration // of one statement or marker; default 15 s
+	LockTimeout      time.Duration // default 10 s
+	IdlePoll         time.Duration // between rounds while nothing is armed; default 5 s
+
+	newRun func(time.Time) string
+	hooks  hookRunner
+}
+
+// Controller owns one DAG: one loop of rounds, each of which observes,
+// decides, writes the journal, acts and writes again. All that people and
+// Alertmanager say reaches it as state that the next round looks at; nothing
+// but the loop ever touches a server for more than reading.
+type Controller struct {
+	o    Options
+	log  *slog.Logger
+	hub  *hub
+	dry  *rehearsal // nil in execute mode
+	side map[hadr.Side]Server
+
+	ctx     context.Context // of everything the loop does; ends only with Kill
+	kill    context.CancelFunc
+	done    chan struct{}
+	wake    chan struct{}
+	started bool
+
+	// Owned by the loop.
+	run     *activeRun
+	locks   map[hadr.Side]Lock
+	want    cutover.Want
+	gates   map[cutover.Gate]cutover.GateState // as last logged
+	refusal string                             // why an unfinished run is not resumed
+	sick    error                              // the journal's error, while it lasts
+	heard   time.Time                          // of the last "reading" event
+	watch   time.Time                          // until when a second primary is looked for
+	paged   string                             // as last logged
+
+	mu         sync.Mutex
+	state      journal.State // what the journal holds
+	version    uint64        // grows with every change that people make
+	blocked    uint64        // armings up to this generation count as gone (DisarmAll)
+	lease      Lease
+	pipeline   time.Time
+	manual     *manualStart
+	closing    bool
+	base       Status // of the last round
+	intent     cutover.Intent
+	lastRun    journal.Run
+	alerts     map[AlertResult]float64
+	outcomes   map[Outcome]float64
+	lastOutage float64 // seconds; negative: no run has measured one
+	predicted  *float64
+}
+
+// activeRun is the unfinished run.
+type activeRun struct {
+	head    journal.Run
+	plan    cutover.Plan
+	intent  cutover.Intent
+	written []byte // the intent as the journal holds it
+	manual  bool   // a person started it, not the alert
+}
+
+// manualStart is a person's run or drill, waiting for the loop's answer.
+type manualStart struct {
+	by    string
+	drill bool
+	until time.Time
+	reply chan startReply
+}
+
+type startReply struct {
+	run string
+	err error
+}
+
+var _ API = (*Controller)(nil)
+
+// New makes a Controller; nothing happens before Start.
+func New(o Options) (*Controller, error) {
+	switch {
+	case o.DAG.Name == "":
+		return nil, errors.New("runner: a DAG without a name")
+	case o.Source == nil || o.Target == nil:
+		return nil, fmt.Errorf("runner: %s: both sides are needed", o.DAG.Name)
+	case o.Journal == nil:
+		return nil, fmt.Errorf("runner: %s: a journal is needed", o.DAG.Name)
+	}
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, 10*time.Second)
+	o.HotReadTimeout = cmp.Or(o.HotReadTimeout, 3*time.Second)
+	o.StatementTimeout = cmp.Or(o.StatementTimeout, 15*time.Second)
+	o.LockTimeout = cmp.Or(o.LockTimeout, 10*time.Second)
+	o.IdlePoll = cmp.Or(o.IdlePoll, 5*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Render == nil {
+		o.Render = render
+	}
+	if o.newRun == nil {
+		o.newRun = newRunID
+	}
+	if o.hooks == nil {
+		dag := o.DAG
+		o.hooks = newHooks(func() []string { return dsnSecrets(dag) })
+	}
+	c := &Controller{
+		o: o, log: o.Log.With("dag", o.DAG.Name), hub: newHub(),
+		side: map[hadr.Side]Server{hadr.Source: o.Source, hadr.Target: o.Target},
+		done: make(chan struct{}), wake: make(chan struct{}, 1),
+		locks: map[hadr.Side]Lock{}, gates: map[cutover.Gate]cutover.GateState{},
+		want:   everything.Want,
+		alerts: map[AlertResult]float64{}, outcomes: map[Outcome]float64{}, lastOutage: -1,
+	}
+	if c.Mode() != ModeExecute {
+		c.dry = newRehearsal(o.Source, o.Target)
+		c.side = map[hadr.Side]Server{hadr.Source: c.dry.server(hadr.Source), hadr.Target: c.dry.server(hadr.Target)}
+	}
+	c.base = Status{
+		DAG: c.Name(), Group: cmp.Or(o.DAG.Group, o.DAG.Name), Mode: c.Mode(), Phase: string(cutover.PhaseIdle),
+		Convergence: string(hadr.StateUnknown), Readiness: Waiting, Reason: "no side was read yet",
+		Source: SideStatus{Side: string(hadr.Source), AG: o.DAG.Source.AG, Lock: string(cutover.LockNone)},
+		Target: SideStatus{Side: string(hadr.Target), AG: o.DAG.Target.AG, Lock: string(cutover.LockNone)},
+	}
+	return c, nil
+}
+
+// newRunID sorts by time and is unique without asking anybody.
+func newRunID(now time.Time) string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(b[:])
+}
+
+// Name is the DAG's configured name.
+func (c *Controller) Name() string { return c.o.DAG.Name }
+
+// Mode is execute only where the configuration says so in that word.
+func (c *Controller) Mode() Mode {
+	if Mode(c.o.DAG.Cutover.Mode) == ModeExecute {
+		return ModeExecute
+	}
+	return ModeDryRun
+}
+
+// Start reads the journal, takes up an unfinished run, and starts the loop,
+// whose first round reads both sides. The values of ctx are kept, its end is
+// not: what was begun is brought to an end by Close, in order.
+func (c *Controller) Start(ctx context.Context) error {
+	if c.started {
+		return fmt.Errorf("runner: %s: started twice", c.Name())
+	}
+	state, err := c.o.Journal.State(c.Name())
+	if err != nil {
+		return err
+	}
+	rec, err := c.o.Journal.Unfinished(c.Name())
+	if err != nil {
+		return err
+	}
+	runs, err := c.o.Journal.Runs(c.Name())
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.state = state
+	for _, r := range runs {
+		if r.Mode == string(ModeExecute) && r.Outcome != "" {
+			c.outcomes[Outcome(r.Outcome)]++
+		}
+	}
+	if len(runs) > 0 {
+		c.lastRun = runs[0]
+	}
+	c.mu.Unlock()
+	if err := c.remember(runs); err != nil {
+		return err
+	}
+	if rec != nil {
+		if err := c.adopt(rec); err != nil {
+			return err
+		}
+	}
+	c.ctx, c.kill = context.WithCancel(context.WithoutCancel(ctx))
+	c.started = true
+	go c.loop()
+	return nil
+}
+
+// remember takes from the journal what the last runs left behind: the split
+// watch that a restart must not cut short, and what the metrics show.
+func (c *Controller) remember(runs []journal.Run) error {
+	for n, r := range runs {
+		if r.Mode != string(ModeExecute) && n > 0 {
+			continue
+		}
+		rec, err := c.o.Journal.Load(r.ID)
+		if err != nil {
+			return err
+		}
+		i := rec.Intent
+		if n == 0 {
+			c.mu.Lock()
+			c.intent = i
+			c.mu.Unlock()
+		}
+		if r.Mode != string(ModeExecute) {
+			continue
+		}
+		if i.WatchUntil.After(c.watch) {
+			c.watch = i.WatchUntil
+		}
+		if !i.WriteUnavailableFrom.IsZero() && !i.WriteUnavailableTo.IsZero() {
+			c.mu.Lock()
+			c.lastOutage = i.WriteUnavailable(i.WriteUnavailableTo).Seconds()
+			c.mu.Unlock()
+			return nil
+		}
+	}
+	return nil
+}
+
+// adopt takes up the unfinished run that the journal holds, or says why not.
+func (c *Controller) adopt(rec *journal.Record) error {
+	r := &activeRun{head: rec.Run, intent: rec.Intent, manual: strings.HasPrefix(rec.Run.StartedBy, byHand)}
+	var planErr error
+	if planErr = json.Unmarshal(rec.Run.Plan, &r.plan); planErr == nil && r.plan.Hash() != rec.Run.PlanHash {
+		planErr = errors.New("its hash is not the one that was approved")
+	}
+	var err error
+	if r.written, err = json.Marshal(r.intent); err != nil {
+		return err
+	}
+	now := time.Now()
+	switch {
+	case rec.Run.Mode != string(ModeExecute):
+		// What a dry run had laid over is gone with the process; it touched
+		// nothing, so there is nothing to bring to an end.
+		return c.o.Journal.End(rec.Run.ID, now, string(OutcomeInterrupted), r.intent, nil,
+			journal.NewEvent(now, "run", "the process was restarted; a dry run touches nothing and is not taken up again", nil))
+	case planErr != nil:
+		c.refusal = fmt.Sprintf("run %s is unfinished and its plan cannot be read (%v): nothing is sent; look at both sides, bring them to where they shall be, then acknowledge", rec.Run.ID, planErr)
+	case c.dry != nil:
+		c.refusal = fmt.Sprintf("run %s is unfinished and was a real one, but mode is %s now: nothing is sent; set mode to execute and restart to let it go on, or finish it by hand and acknowledge", rec.Run.ID, ModeDryRun)
+	}
+	c.run = r
+	c.mu.Lock()
+	c.intent = r.intent
+	c.mu.Unlock()
+	c.log.Warn("an unfinished run was found in the journal", "run", rec.Run.ID, "phase", r.intent.Phase, "refused", c.refusal)
+	return c.o.Journal.Append(rec.Run.ID, journal.NewEvent(now, "resume", cmp.Or(c.refusal, "the process was restarted; reading both sides before anything else"), nil))
+}
+
+// OutcomeInterrupted is a dry run that a restart ended; OutcomeRehearsed one
+// that went through.
+const (
+	OutcomeInterrupted Outcome = "interrupted"
+	OutcomeRehearsed   Outcome = "rehearsed"
+)
+
+// Outcomes lists every outcome of a run, for pre-created series.
+func Outcomes() []Outcome {
+	var out []Outcome
+	for _, o := range cutover.Outcomes {
+		out = append(out, Outcome(o.Outcome))
+	}
+	return append(out, OutcomeRehearsed, OutcomeInterrupted)
+}
+
+// Close stops the loop and waits for it. A run before S2 is wound down first
+// (RSSTC=0, then the rest), a run after S2 goes on to its end; only the
+// supervisor's kill cuts that short, and then the journal resumes it.
+func (c *Controller) Close() error {
+	if !c.started {
+		c.hub.close()
+		return nil
+	}
+	c.mu.Lock()
+	c.closing = true
+	c.version++
+	c.mu.Unlock()
+	c.nudge()
+	<-c.done
+	c.kill()
+	return nil
+}
+
+// Kill stops the loop where it stands, as a crash would: nothing is wound
+// down, nothing more is written. It waits for calls that are under way.
+func (c *Controller) Kill() {
+	if !c.started {
+		return
+	}
+	c.kill()
+	<-c.done
+}
+
+// nudge makes the loop look at once.
+func (c *Controller) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Subscribe implements API.
+func (c *Controller) Subscribe() (<-chan Event, func()) {
+	s := c.Status()
+	return c.hub.subscribe(Event{At: s.At, Kind: "reading", Text: s.Reason, Status: s})
+}
+
+// emit tells every reader what happened, with the state after it.
+func (c *Controller) emit(kind, text string) {
+	s := c.Status()
+	c.hub.publish(Event{At: time.Now(), Kind: kind, Text: text, Status: s})
+}

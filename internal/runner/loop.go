@@ -1,0 +1,457 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dag-exporter/dag_exporter/internal/cutover"
+	"github.com/dag-exporter/dag_exporter/internal/hadr"
+	"github.com/dag-exporter/dag_exporter/internal/journal"
+)
+
+const (
+	minPoll   = time.Millisecond       // between rounds that only wait
+	hotPoll   = 40 * time.Millisecond  // the same, at most, while nobody can write
+	watchPoll = time.Second            // during the split watch
+	retryPoll = 100 * time.Millisecond // after an action that was not accepted
+	sickPoll  = time.Second            // while the journal cannot be written
+	heldCheck = 3 * time.Second        // for the server's answer whether the lock is ours
+)
+
+// everything a reading can contain.
+var everything = Want{
+	Want: cutover.Want{Rights: true, Transactions: true, Lineage: true, Marker: true, Seeding: true},
+	Log:  true,
+}
+
+func (c *Controller) loop() {
+	defer close(c.done)
+	defer c.hub.close()
+	defer c.releaseLocks()
+	for {
+		poll := c.round()
+		if c.ctx.Err() != nil || c.mayStop() {
+			c.refuseManual("the webhook is shutting down")
+			return
+		}
+		if poll <= 0 {
+			continue
+		}
+		t := time.NewTimer(poll)
+		select {
+		case <-t.C:
+		case <-c.wake:
+		case <-c.ctx.Done():
+		}
+		t.Stop()
+	}
+}
+
+// mayStop reports that the loop was asked to end and that no run needs it.
+func (c *Controller) mayStop() bool {
+	c.mu.Lock()
+	closing := c.closing
+	c.mu.Unlock()
+	return closing && (c.run == nil || c.refusal != "")
+}
+
+// round is one turn: observe, decide, journal, act, record, journal. It gives
+// how long to wait before the next one.
+func (c *Controller) round() time.Duration {
+	version := c.seen()
+	manual := c.takeManual()
+	obs := c.observe(manual)
+	now := time.Now()
+	if c.ctx.Err() != nil {
+		return 0
+	}
+	if c.refusal != "" {
+		c.publish(obs, cutover.Plan{Settings: settings(c.o.DAG, false)}, nil, cutover.Decision{Action: cutover.ActionWait, Reason: c.refusal}, now)
+		return c.o.IdlePoll
+	}
+	if c.run != nil && !c.run.intent.Active() {
+		return c.end() // the intent says it is over, the journal could not be told yet
+	}
+	var plan cutover.Plan
+	var intent cutover.Intent
+	var planErr error
+	if c.run != nil {
+		plan, intent = c.run.plan, c.run.intent
+	} else {
+		plan, planErr = c.buildPlan(obs)
+	}
+	d := cutover.Decide(plan, intent, obs, now)
+	c.want = d.Want
+	c.publish(obs, plan, planErr, d, now)
+	if d.Action != cutover.ActionWait && d.Action != cutover.ActionPage && c.seen() != version {
+		return 0 // somebody said something meanwhile: look again before acting
+	}
+	if d.Action == cutover.ActionStart {
+		return c.begin(plan, obs, d, manual, now)
+	}
+	if manual != nil {
+		manual.reply <- startReply{err: c.notStarted(manual, planErr, d)}
+	}
+	if c.run == nil {
+		return c.idle(d)
+	}
+	events := c.events(d, now)
+	if err := c.put(d.Intent, events...); err != nil {
+		return c.journalFailed(err, obs)
+	}
+	if d.Action == cutover.ActionFinish {
+		return c.end()
+	}
+	return c.act(d)
+}
+
+// idle is what is left of a round without a run.
+func (c *Controller) idle(d cutover.Decision) time.Duration {
+	c.mu.Lock()
+	busy := c.state.Arming != nil && c.state.Arming.Spent == "" || c.lease.Held
+	c.mu.Unlock()
+	switch {
+	case busy, d.Page != nil:
+		return max(min(d.Poll, watchPoll), minPoll)
+	case time.Now().Before(c.watch):
+		return watchPoll
+	}
+	return c.o.IdlePoll
+}
+
+// hot reports that writes may be impossible right now, so that every
+// millisecond counts.
+func (c *Controller) hot() bool {
+	if c.run == nil {
+		return false
+	}
+	switch c.run.intent.Phase {
+	case cutover.PhaseRequire, cutover.PhaseDemote:
+		return true
+	}
+	return c.demoted()
+}
+
+// demoted reports a phase in which only roles, LSNs and markers are looked
+// at; before it every gate is, and the gates need the log sizes too.
+func (c *Controller) demoted() bool {
+	if c.run == nil {
+		return false
+	}
+	switch c.run.intent.Phase {
+	case cutover.PhaseConfirmDemoted, cutover.PhaseProve, cutover.PhasePromote, cutover.PhaseBack:
+		return true
+	}
+	return false
+}
+
+// observe reads both sides in sequence, source first unless the last decision
+// wanted it otherwise, and adds what no server knows.
+func (c *Controller) observe(manual *manualStart) cutover.Observation {
+	obs := cutover.Observation{Began: time.Now()}
+	want := Want{Want: c.want, Log: !c.demoted()}
+	if manual != nil {
+		want = everything
+	}
+	if c.run != nil {
+		// A marker of somebody else is noticed in every round.
+		want.Marker = true
+	}
+	for _, s := range order(want.First) {
+		so := c.readSide(s, want)
+		if s == hadr.Source {
+			obs.Source = so
+		} else {
+			obs.Target = so
+		}
+	}
+	obs.Outside = c.outside(manual, time.Now())
+	return obs
+}
+
+func order(first hadr.Side) [2]hadr.Side {
+	if first == hadr.Target {
+		return [2]hadr.Side{hadr.Target, hadr.Source}
+	}
+	return [2]hadr.Side{hadr.Source, hadr.Target}
+}
+
+func (c *Controller) readSide(s hadr.Side, want Want) cutover.SideObservation {
+	timeout := c.o.ReadTimeout
+	if c.hot() {
+		timeout = c.o.HotReadTimeout
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, timeout)
+	defer cancel()
+	var so cutover.SideObservation
+	r, err := c.side[s].Read(ctx, want)
+	if err != nil {
+		so.Failure, so.Class = err.Error(), failureClass(err)
+	} else {
+		so.Reading = r
+	}
+	so.Lock = c.lockState(s, r)
+	return so
+}
+
+// lockState says whether the lock of a side is ours. While every millisecond
+// counts only what is known without asking is used: each guarded statement
+// asks the server itself.
+func (c *Controller) lockState(s hadr.Side, r *hadr.Reading) cutover.LockState {
+	l := c.locks[s]
+	switch {
+	case l == nil:
+		return cutover.LockNone
+	case !l.Alive(), r != nil && !l.Identity().SameInstance(r.Identity):
+		return cutover.LockLost
+	case c.hot():
+		return cutover.LockHeld
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, heldCheck)
+	defer cancel()
+	if held, err := l.Held(ctx); err != nil && !l.Alive() || err == nil && !held {
+		return cutover.LockLost
+	}
+	return cutover.LockHeld
+}
+
+// begin starts a run: the arming is spent and the intent written in one
+// transaction, and nothing is touched before that is on disk.
+func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover.Decision, manual *manualStart, now time.Time) time.Duration {
+	reply := func(run string, err error) {
+		if manual != nil {
+			manual.reply <- startReply{run, err}
+		}
+	}
+	if obs.Outside.Armed == nil { // Decide does not start then; a second look costs nothing
+		reply("", &Refused{Op: "run", DAG: c.Name(), Why: "nothing is armed", Remedy: "arm it first"})
+		return c.o.IdlePoll
+	}
+	arming := *obs.Outside.Armed
+	id := c.o.newRun(now)
+	intent := cutover.Begin(plan, id, arming, obs.Outside.Approvals, now)
+	doc, err := json.Marshal(plan)
+	if err != nil {
+		reply("", fmt.Errorf("runner: %s: write the plan down: %w", c.Name(), err))
+		return c.o.IdlePoll
+	}
+	c.mu.Lock()
+	state := c.state
+	c.mu.Unlock()
+	head := journal.Run{
+		ID: id, DAG: c.Name(), Kind: string(KindCutover), Mode: string(c.Mode()), Generation: arming.Generation,
+		PlanHash: plan.Hash(), Plan: doc, Arming: state.Arming, Approvals: state.Approvals,
+		StartedBy: "alert " + obs.Outside.LeaseFrom, Started: now.UTC(),
+	}
+	if manual != nil {
+		head.StartedBy = obs.Outside.LeaseFrom
+	}
+	if plan.Drill {
+		head.Kind = string(KindDrill)
+	}
+	text := fmt.Sprintf("%s started by %s, armed by %s", head.Kind, head.StartedBy, arming.By)
+	err = c.o.Journal.Begin(head, intent,
+		journal.NewEvent(now, "run", text, nil), journal.NewEvent(now, "verdicts", "all gates at the start", d.Verdicts))
+	switch {
+	case errors.Is(err, journal.ErrSpent), errors.Is(err, journal.ErrUnfinished):
+		// Somebody disarmed it meanwhile, or an earlier Begin was written
+		// though its answer was an error.
+		reply("", &Refused{Op: "run", DAG: c.Name(), Why: err.Error(), Remedy: "arm it again"})
+		return c.reload()
+	case err != nil:
+		reply("", err)
+		return c.journalFailed(err, obs)
+	}
+	c.sick = nil
+	written, _ := json.Marshal(intent) // the journal has just done the same
+	c.run = &activeRun{head: head, plan: plan, intent: intent, written: written, manual: manual != nil}
+	c.gates = map[cutover.Gate]cutover.GateState{}
+	if c.dry != nil {
+		c.dry.reset()
+	}
+	c.mu.Lock()
+	c.intent, c.lastRun = intent, head
+	if c.state.Arming != nil && c.state.Arming.Generation == arming.Generation {
+		spent := *c.state.Arming
+		spent.Spent = id
+		c.state.Arming = &spent
+	}
+	c.base.Run, c.base.RunKind, c.base.RunStarted = id, Kind(head.Kind), head.Started
+	c.mu.Unlock()
+	reply(id, nil)
+	c.log.Info("a run began", "run", id, "kind", head.Kind, "mode", head.Mode, "plan", head.PlanHash, "by", head.StartedBy)
+	c.emit("run", text)
+	return 0
+}
+
+// reload takes the journal's word for what is armed and unfinished.
+func (c *Controller) reload() time.Duration {
+	state, err := c.o.Journal.State(c.Name())
+	if err != nil {
+		c.sick = err
+		return sickPoll
+	}
+	c.mu.Lock()
+	c.state = state
+	c.mu.Unlock()
+	rec, err := c.o.Journal.Unfinished(c.Name())
+	if err != nil {
+		c.sick = err
+		return sickPoll
+	}
+	if rec != nil && c.run == nil {
+		if err := c.adopt(rec); err != nil {
+			c.sick = err
+		}
+	}
+	return retryPoll
+}
+
+// put writes the next intent, unless it is what the journal holds already.
+// The intent in memory moves on only when it is on disk.
+func (c *Controller) put(next cutover.Intent, events ...journal.Event) error {
+	b, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	if len(events) == 0 && bytes.Equal(b, c.run.written) {
+		return nil
+	}
+	if err := c.o.Journal.Put(c.run.head.ID, next, events...); err != nil {
+		return err
+	}
+	if c.sick != nil {
+		c.log.Info("the journal can be written again", "run", c.run.head.ID)
+		c.sick = nil
+	}
+	before := c.run.intent.Phase
+	c.run.intent, c.run.written = next, b
+	c.mu.Lock()
+	c.intent = next
+	c.mu.Unlock()
+	if next.Phase != before {
+		c.log.Info("phase", "run", next.Run, "phase", next.Phase, "before", before)
+	}
+	for _, e := range events {
+		c.emit(e.Kind, e.Text)
+	}
+	return nil
+}
+
+// journalFailed is a round whose intent could not be written: nothing is
+// sent, but for RSSTC=0, which may be repeated, must not wait, and leaves the
+// source as it was before the run.
+func (c *Controller) journalFailed(err error, obs cutover.Observation) time.Duration {
+	if c.sick == nil {
+		c.log.Error("the journal cannot be written: nothing is sent until it can", "error", err)
+	}
+	c.sick = err
+	c.setReason("the journal cannot be written, so nothing is sent: " + err.Error())
+	c.emit("page", "the journal cannot be written, so nothing is sent: "+err.Error())
+	r := obs.Source.Reading
+	if c.run != nil && required(c.run.intent) && r != nil && r.DAG.Role == hadr.RolePrimary && (!r.DAG.RSSTC.OK || r.DAG.RSSTC.V != 0) {
+		ctx, cancel := context.WithTimeout(c.ctx, c.o.StatementTimeout)
+		defer cancel()
+		if err := c.side[hadr.Source].ClearRequired(ctx); err != nil {
+			c.log.Error("RSSTC=0 on the source failed", "run", c.run.head.ID, "error", err)
+		}
+	}
+	return sickPoll
+}
+
+// required reports that RSSTC=1 may stand because of this run.
+func required(i cutover.Intent) bool {
+	for _, s := range i.Sent {
+		if s.Statement.Kind == cutover.RequireSecondary && s.Outcome != cutover.SentRefused {
+			return true
+		}
+	}
+	return false
+}
+
+// end closes the run in the journal. It is tried until it succeeds.
+func (c *Controller) end() time.Duration {
+	run, i := c.run.head, c.run.intent
+	outcome := string(i.Outcome)
+	real := c.dry == nil
+	if !real && (i.Outcome == cutover.OutcomeDone || i.Outcome == cutover.OutcomeDrilled) {
+		outcome = string(OutcomeRehearsed)
+	}
+	ended := i.Ended
+	if ended.IsZero() {
+		ended = time.Now()
+	}
+	change := func(s *journal.State) {
+		s.Rollback, s.TakenOver, s.Approvals = nil, nil, nil // they were for this run
+		if real {
+			s.Unacknowledged = run.ID
+		}
+		for _, p := range i.Pages {
+			if real && p.Until.IsZero() {
+				s.Pages = append(s.Pages, pageOf(&p.Page, run.ID, p.At))
+			}
+		}
+	}
+	text := fmt.Sprintf("%s ended: %s", run.Kind, outcome)
+	if err := c.o.Journal.End(run.ID, ended, outcome, i, change, journal.NewEvent(ended, "run", text, nil)); err != nil {
+		return c.journalFailed(err, cutover.Observation{})
+	}
+	c.sick = nil
+	c.releaseLocks()
+	c.mu.Lock()
+	change(&c.state)
+	c.intent, c.lastRun = i, run
+	c.lastRun.Ended, c.lastRun.Outcome = ended, outcome
+	c.base.Run, c.base.GoingBack, c.base.Phase = "", false, string(cutover.PhaseIdle)
+	if real {
+		c.outcomes[Outcome(outcome)]++
+		if !i.WriteUnavailableFrom.IsZero() && !i.WriteUnavailableTo.IsZero() {
+			c.lastOutage = i.WriteUnavailable(ended).Seconds()
+		}
+	}
+	c.mu.Unlock()
+	c.run = nil
+	c.want = everything.Want
+	if real {
+		c.watch = i.WatchUntil
+	}
+	c.log.Info("a run ended", "run", run.ID, "outcome", outcome)
+	c.emit("run", text)
+	return retryPoll
+}
+
+// notStarted says which gates kept a run from starting.
+func (c *Controller) notStarted(m *manualStart, planErr error, d cutover.Decision) error {
+	op := "run"
+	if m.drill {
+		op = "drill"
+	}
+	r := &Refused{Op: op, DAG: c.Name(), Wait: true, Remedy: "see check for every gate"}
+	if c.run != nil {
+		r.Why, r.Remedy = "run "+c.run.head.ID+" has not ended", "wait for its end"
+		return r
+	}
+	if planErr != nil {
+		r.Why = "there is no plan: " + planErr.Error()
+		return r
+	}
+	var closed []string
+	for _, v := range d.Verdicts {
+		if !v.Open() {
+			closed = append(closed, fmt.Sprintf("%s is %s (%s)", v.Gate, v.State, v.Reason))
+			if v.State == cutover.GateClosed && !v.WaitingHelps {
+				r.Wait = false
+			}
+		}
+	}
+	r.Why = strings.Join(closed, "; ")
+	if r.Why == "" {
+		r.Why = d.Reason
+	}
+	return r
+}

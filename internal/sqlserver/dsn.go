@@ -1,0 +1,132 @@
+package sqlserver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/microsoft/go-mssqldb/msdsn"
+)
+
+// target is one parsed DSN: where to connect and under which name errors speak
+// of it.
+type target struct {
+	dsn     string // as given; compared to see a change, never printed
+	label   string // host:port or host\instance
+	cfg     msdsn.Config
+	secrets []string // what must never appear in a text
+}
+
+// parseDSN reads a go-mssqldb connection string and forces what the product
+// relies on: database master, no silent retry of a statement, no read-only
+// routing. No error of it repeats any part of the DSN but the host.
+func parseDSN(dsn, appName string, dialTimeout time.Duration) (target, error) {
+	if strings.HasPrefix(dsn, "sqlserver://") {
+		if err := checkURL(dsn); err != nil {
+			return target{}, err
+		}
+	}
+	cfg, err := msdsn.Parse(dsn)
+	if err != nil {
+		// The parser's own text may hold values; none of them is worth the
+		// risk of printing a secret that slipped out of its place.
+		return target{}, errors.New("the DSN cannot be parsed: write sqlserver://user:password@host:1433?encrypt=strict, and special characters of the password as %XX")
+	}
+	t := target{dsn: dsn, label: label(cfg), cfg: cfg}
+	for _, s := range []string{cfg.Password, cfg.ChangePassword, dsn} {
+		if s != "" {
+			t.secrets = append(t.secrets, s)
+			if esc := url.QueryEscape(s); esc != s {
+				t.secrets = append(t.secrets, esc)
+			}
+			if esc := url.PathEscape(s); esc != s {
+				t.secrets = append(t.secrets, esc)
+			}
+		}
+	}
+	if _, ok := cfg.Parameters[msdsn.Encrypt]; !ok {
+		return target{}, fmt.Errorf("the DSN of %s does not say encrypt: write encrypt=strict, encrypt=true or, knowingly, encrypt=disable", t.label)
+	}
+	if cfg.ReadOnlyIntent {
+		return target{}, fmt.Errorf("the DSN of %s says applicationintent=ReadOnly, which routes to a secondary: leave it out", t.label)
+	}
+	if cfg.FailOverPartner != "" {
+		return target{}, fmt.Errorf("the DSN of %s names a failover partner: list the instances of the side instead", t.label)
+	}
+	t.cfg.Database = "master"
+	t.cfg.DisableRetry = true
+	t.cfg.LogFlags = 0
+	t.cfg.Encoding.Timezone = time.UTC // server-local times are compared raw
+	t.cfg.ConnTimeout = 0              // contexts bound everything
+	t.cfg.DialTimeout = dialTimeout
+	if appName != "" {
+		t.cfg.AppName = appName
+	}
+	return t, nil
+}
+
+// checkURL refuses the shapes in which a password that was not escaped slides
+// into a place that is printed.
+func checkURL(dsn string) error {
+	u, err := url.Parse(dsn)
+	switch {
+	case err != nil:
+		return errors.New("the DSN is not a URL: write special characters of the password as %XX")
+	case u.Fragment != "" || strings.Contains(dsn, "#"):
+		return errors.New("the DSN holds a #: write it as %23")
+	case strings.Contains(u.Path, "@"):
+		return errors.New("the DSN holds a / before its @: write it as %2F")
+	case u.Hostname() == "":
+		return errors.New("the DSN names no host: write sqlserver://user:password@host:1433?encrypt=strict")
+	}
+	for k := range u.Query() {
+		if strings.Contains(k, "@") {
+			return errors.New("the DSN holds a ? before its @: write it as %3F")
+		}
+	}
+	return nil
+}
+
+func label(cfg msdsn.Config) string {
+	if cfg.Instance != "" && cfg.Port == 0 {
+		return cfg.Host + `\` + cfg.Instance
+	}
+	port := cfg.Port
+	if port == 0 {
+		port = 1433
+	}
+	return net.JoinHostPort(cfg.Host, strconv.FormatUint(port, 10))
+}
+
+// redact takes every secret of the target out of a text.
+func (t target) redact(text string) string {
+	for _, s := range t.secrets {
+		if len(s) >= 3 {
+			text = strings.ReplaceAll(text, s, "<secret>")
+		}
+	}
+	return text
+}
+
+func parseDSNs(dsns []string, appName string, dialTimeout time.Duration) ([]target, error) {
+	if len(dsns) == 0 {
+		return nil, errors.New("no instance is configured")
+	}
+	out := make([]target, 0, len(dsns))
+	for _, dsn := range dsns {
+		t, err := parseDSN(dsn, appName, dialTimeout)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(out, func(o target) bool { return strings.EqualFold(o.label, t.label) }) {
+			return nil, fmt.Errorf("%s is listed twice: list each instance once", t.label)
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}

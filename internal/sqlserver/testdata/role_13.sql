@@ -1,0 +1,3 @@
+SET NOCOUNT ON;
+SELECT CONVERT(nvarchar(128), @@SERVERNAME) AS [begin.server_name], CONVERT(varchar(30), i.sqlserver_start_time, 126) AS start_time, CONVERT(varchar(36), s.replica_id) AS replica_id, s.role AS role, SYSUTCDATETIME() AS utc, HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE') AS view_state, CONVERT(int, NULL) AS view_performance_state, HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW ANY DEFINITION') AS view_definition
+FROM sys.dm_os_sys_info AS i LEFT JOIN (SELECT s.replica_id, s.group_id, s.role FROM sys.dm_hadr_availability_replica_states AS s INNER JOIN sys.availability_groups AS g ON g.group_id = s.group_id WHERE s.is_local = 1 AND g.is_distributed = 0 AND g.name = N'OnPremAG') AS s ON 1 = 1

@@ -1,0 +1,732 @@
+package tsql
+
+import (
+	"sort"
+	"strings"
+)
+
+// plan is a compiled query: run pushes its rows, and reports whether it came to the end.
+type plan struct {
+	cols   []Column
+	colls  []collation
+	run    func(up *env, yield func(row []any) bool) bool
+	assign bool // SELECT @x = …: rows carry nothing
+	sorted bool
+}
+
+// lift adapts a plan that was compiled under an extra, empty scope.
+func (p *plan) lift() *plan {
+	q := *p
+	q.run = func(up *env, yield func([]any) bool) bool { return p.run(&env{up: up}, yield) }
+	return &q
+}
+
+// subplan is a subquery in an expression; it is evaluated once if it does not depend on the outer row.
+type subplan struct {
+	plan
+	correlated bool
+	cache      [][]any
+	cached     bool
+}
+
+func (c *compiler) subquery(q *queryExpr) *subplan {
+	p, correlated := c.nested(q, c.sc)
+	return &subplan{plan: *p, correlated: correlated}
+}
+
+func (q *subplan) each(e *env, yield func([]any) bool) {
+	if q.correlated {
+		q.run(e, yield)
+		return
+	}
+	if !q.cached {
+		q.run(e, func(r []any) bool { q.cache = append(q.cache, r); return true })
+		q.cached = true
+	}
+	for _, r := range q.cache {
+		if !yield(r) {
+			return
+		}
+	}
+}
+
+func (q *subplan) scalar(e *env) any {
+	var v any
+	n := 0
+	q.each(e, func(r []any) bool {
+		v = r[0]
+		n++
+		return n < 2
+	})
+	if n > 1 {
+		fail(512, 16, 1, "Subquery returned more than 1 value. This is not permitted when the subquery follows =, !=, <, <= , >, >= or when the subquery is used as an expression.")
+	}
+	return v
+}
+
+// query compiles a whole query; top says that it is the statement itself.
+func (c *compiler) query(q *queryExpr, top bool) *plan {
+	c.enter()
+	defer c.leave()
+	save := c.ctes
+	defer func() { c.ctes = save }()
+	for i, k := range q.with {
+		for _, o := range q.with[:i] {
+			if EqualFold(o.name, k.name) {
+				failCompile(c.x.line, 239, 16, 1, "Duplicate common table expression name '%s' was specified.", k.name)
+			}
+		}
+		c.ctes = &cteScope{up: c.ctes, def: k}
+	}
+	// A CTE that nobody uses is compiled all the same, so that its mistakes are found.
+	if len(q.with) > 0 {
+		for k := c.ctes; k != save; k = k.up {
+			if rec, ok := k.def.q.body.(*setOp); ok && rec.op == "UNION ALL" && refersTo(rec.r, k.def.name) {
+				continue
+			}
+			saveC, saveS := c.ctes, c.sc
+			c.ctes, c.sc = k.up, &scope{}
+			p := c.query(k.def.q, false)
+			c.rename(p.cols, k.def.cols, k.def.name, k.def.q.line)
+			c.ctes, c.sc = saveC, saveS
+		}
+	}
+	if !top && q.order != nil && q.offset == nil && q.xml == nil {
+		if core, ok := q.body.(*selectCore); !ok || core.top == nil {
+			failCompile(c.line(q.line), 1033, 15, 1, "The ORDER BY clause is invalid in views, inline functions, derived tables, subqueries, and common table expressions, unless TOP, OFFSET or FOR XML is also specified.")
+		}
+	}
+	var p *plan
+	if core, ok := q.body.(*selectCore); ok && core.values == nil {
+		p = c.core(core, q, top)
+	} else {
+		p = c.body(q.body, q, nil)
+	}
+	if q.xml != nil {
+		p = c.forXML(p, q.xml)
+	}
+	return p
+}
+
+func (c *compiler) unequal() {
+	failCompile(c.x.line, 205, 16, 1, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.")
+}
+
+// body compiles set operators, VALUES and single SELECTs; q carries ORDER BY for the whole.
+func (c *compiler) body(b queryBody, q *queryExpr, _ []string) *plan {
+	c.enter()
+	defer c.leave()
+	switch n := b.(type) {
+	case *selectCore:
+		if n.values != nil {
+			return c.valuesPlan(n.values)
+		}
+		return c.core(n, nil, false)
+	case *setOp:
+		p := c.setOp(n)
+		if q != nil && q.order != nil {
+			p = c.orderOutput(p, q)
+		}
+		return p
+	}
+	panic("tsql: unknown query body")
+}
+
+func (c *compiler) valuesPlan(rows [][]expr) *plan {
+	n := len(rows[0])
+	fs := make([][]valueFn, len(rows))
+	for i := range fs {
+		fs[i] = make([]valueFn, n)
+	}
+	p := &plan{cols: make([]Column, n), colls: make([]collation, n)}
+	sc := &scope{up: c.sc, visible: ^uint64(0)}
+	c.sc = sc
+	defer func() { c.sc = sc.up }()
+	for k := 0; k < n; k++ {
+		list := make([]cx, len(rows))
+		for i := range rows {
+			if _, ok := rows[i][k].(*defaultExpr); ok {
+				failCompile(c.x.line, 10739, 15, 1, "The insert column list used in the MERGE statement cannot contain DEFAULT here.")
+			}
+			list[i] = c.comp(rows[i][k])
+		}
+		f, out := c.unify(list)
+		for i := range rows {
+			fs[i][k] = f[i]
+		}
+		p.cols[k] = Column{Type: out.t, Nullable: out.null}
+	}
+	p.run = func(up *env, yield func([]any) bool) bool {
+		e := &env{up: up}
+		for i := range fs {
+			row := make([]any, n)
+			for k, f := range fs[i] {
+				row[k] = f(e)
+			}
+			if !yield(row) {
+				return false
+			}
+		}
+		return true
+	}
+	return p
+}
+
+func (c *compiler) setOp(s *setOp) *plan {
+	l, r := c.body(s.l, nil, nil), c.body(s.r, nil, nil)
+	if len(l.cols) != len(r.cols) {
+		c.unequal()
+	}
+	p := &plan{cols: make([]Column, len(l.cols)), colls: l.colls}
+	convL, convR := make([]func(any) any, len(l.cols)), make([]func(any) any, len(l.cols))
+	for i := range l.cols {
+		t, ok := common(l.cols[i].Type, r.cols[i].Type)
+		if !ok {
+			failCompile(c.x.line, 206, 16, 2, "Operand type clash: %s is incompatible with %s", r.cols[i].Type.Kind, l.cols[i].Type.Kind)
+		}
+		if t.Kind == KindNull {
+			t = Int
+		}
+		p.cols[i] = Column{Name: l.cols[i].Name, Type: t, Nullable: l.cols[i].Nullable || r.cols[i].Nullable}
+		convL[i], convR[i] = conversion(l.cols[i].Type, t, 0, false), conversion(r.cols[i].Type, t, 0, false)
+	}
+	convert := func(row []any, conv []func(any) any) []any {
+		out := make([]any, len(row))
+		for i, v := range row {
+			if conv[i] != nil {
+				v = conv[i](v)
+			}
+			out[i] = v
+		}
+		return out
+	}
+	x := c.x
+	p.run = func(up *env, yield func([]any) bool) bool {
+		seen := map[any]bool{}
+		key := func(row []any) any { return rowKey(row, p.colls) }
+		switch s.op {
+		case "UNION ALL":
+			return l.run(up, func(r []any) bool { return yield(convert(r, convL)) }) &&
+				r.run(up, func(r []any) bool { return yield(convert(r, convR)) })
+		case "UNION":
+			emit := func(row []any) bool {
+				x.tick(1)
+				if k := key(row); !seen[k] {
+					seen[k] = true
+					return yield(row)
+				}
+				return true
+			}
+			return l.run(up, func(r []any) bool { return emit(convert(r, convL)) }) &&
+				r.run(up, func(r []any) bool { return emit(convert(r, convR)) })
+		}
+		right := map[any]bool{}
+		r.run(up, func(r []any) bool { right[key(convert(r, convR))] = true; return true })
+		return l.run(up, func(r []any) bool {
+			row := convert(r, convL)
+			k := key(row)
+			if seen[k] || right[k] != (s.op == "INTERSECT") {
+				return true
+			}
+			seen[k] = true
+			return yield(row)
+		})
+	}
+	return p
+}
+
+// rowKey makes one hash key of a row; NULLs are equal here, as in DISTINCT and GROUP BY.
+func rowKey(row []any, colls []collation) any {
+	var key any
+	for i, v := range row {
+		var coll collation
+		if i < len(colls) {
+			coll = colls[i]
+		}
+		key = [2]any{key, hashKey(v, coll)}
+	}
+	return key
+}
+
+// sortKey is one ORDER BY item.
+type sortKey struct {
+	f    valueFn
+	desc bool
+	coll collation
+}
+
+func compareNull(a, b any, coll collation) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return -1
+	case b == nil:
+		return 1
+	}
+	return compareValues(a, b, coll)
+}
+
+func lessKeys(a, b []any, keys []sortKey) int {
+	for i, k := range keys {
+		if n := compareNull(a[i], b[i], k.coll); n != 0 {
+			if k.desc {
+				return -n
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+// orderOutput sorts by output columns only: ORDER BY over a UNION.
+func (c *compiler) orderOutput(p *plan, q *queryExpr) *plan {
+	var cols []int
+	var keys []sortKey
+	for _, o := range q.order {
+		i := -1
+		switch x := o.x.(type) {
+		case *litExpr:
+			i = c.position(x, len(p.cols))
+		case *colExpr:
+			for k, col := range p.cols {
+				if len(x.parts) == 1 && EqualFold(col.Name, x.parts[0]) {
+					i = k
+					break
+				}
+			}
+			if i < 0 {
+				failCompile(c.line(x.line), 207, 16, 1, "Invalid column name '%s'.", x.parts[len(x.parts)-1])
+			}
+		}
+		if i < 0 {
+			failCompile(c.x.line, 104, 16, 1, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.")
+		}
+		cols = append(cols, i)
+		keys = append(keys, sortKey{desc: o.desc, coll: p.colls[i]})
+	}
+	skip, limit := c.offset(q)
+	out := *p
+	out.run = func(up *env, yield func([]any) bool) bool {
+		var rows, ks [][]any
+		p.run(up, func(r []any) bool {
+			k := make([]any, len(cols))
+			for i, col := range cols {
+				k[i] = r[col]
+			}
+			rows, ks = append(rows, r), append(ks, k)
+			return true
+		})
+		order := sortedOrder(ks, keys)
+		from, to := window(len(order), skip, limit, &env{up: up})
+		for _, i := range order[from:to] {
+			if !yield(rows[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	return &out
+}
+
+func sortedOrder(ks [][]any, keys []sortKey) []int {
+	order := make([]int, len(ks))
+	for i := range order {
+		order[i] = i
+	}
+	sort.SliceStable(order, func(a, b int) bool { return lessKeys(ks[order[a]], ks[order[b]], keys) < 0 })
+	return order
+}
+
+func window(n int, skip, limit valueFn, e *env) (int, int) {
+	from, to := 0, n
+	if skip != nil {
+		s, _ := skip(e).(int64)
+		if s < 0 {
+			fail(10742, 15, 1, "The offset specified in a OFFSET clause may not be negative.")
+		}
+		from = int(min(s, int64(n)))
+	}
+	if limit != nil {
+		l, _ := limit(e).(int64)
+		if l < 1 {
+			fail(10744, 15, 1, "The number of rows provided for a FETCH clause must be greater then zero.")
+		}
+		to = from + int(min(l, int64(n-from)))
+	}
+	return from, to
+}
+
+func (c *compiler) offset(q *queryExpr) (skip, limit valueFn) {
+	if q.offset != nil {
+		skip = c.to(c.comp(q.offset), BigInt).f
+	}
+	if q.fetch != nil {
+		limit = c.to(c.comp(q.fetch), BigInt).f
+	}
+	return skip, limit
+}
+
+func (c *compiler) position(x *litExpr, n int) int {
+	v, ok := x.val.(int64)
+	if !ok {
+		failCompile(c.x.line, 408, 16, 1, "A constant expression was encountered in the ORDER BY list, position 1.")
+	}
+	if v < 1 || int(v) > n {
+		failCompile(c.x.line, 108, 16, 1, "The ORDER BY position number %d is out of range of the number of items in the select list.", v)
+	}
+	return int(v) - 1
+}
+
+// output is one column of a SELECT list.
+type output struct {
+	cx
+	name  string
+	canon string
+}
+
+// expand replaces * and t.* by their columns.
+func (c *compiler) expand(items []selectItem) []selectItem {
+	var out []selectItem
+	for _, it := range items {
+		star, ok := it.x.(*starExpr)
+		if !ok {
+			out = append(out, it)
+			continue
+		}
+		found := false
+		for _, s := range c.sc.srcs {
+			if len(star.qual) > 0 && !s.matches(star.qual) {
+				continue
+			}
+			found = true
+			for _, col := range s.cols {
+				parts := append([]string{}, s.path...)
+				if s.alias != "" {
+					parts = []string{s.alias}
+				}
+				out = append(out, selectItem{x: &colExpr{append(parts, col.Name), star.line}})
+			}
+		}
+		if !found {
+			if len(star.qual) > 0 {
+				failCompile(c.line(star.line), 107, 15, 1, "The column prefix '%s' does not match with a table name or alias name used in the query.", strings.Join(star.qual, "."))
+			}
+			failCompile(c.line(star.line), 263, 16, 1, "Must specify table to select from.")
+		}
+	}
+	return out
+}
+
+// core compiles one SELECT with the ORDER BY of q, which may be nil.
+func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
+	sc := &scope{up: c.sc}
+	c.sc = sc
+	defer func() { c.sc = sc.up }()
+	if s.into != nil && !top {
+		failCompile(c.line(s.line), 156, 15, 1, "Incorrect syntax near the keyword 'INTO'.")
+	}
+	fr := c.from(s.from, s.where)
+	base := max(len(sc.srcs), 1)
+	var order []orderItem
+	if q != nil {
+		order = q.order
+	}
+	grouped := s.group != nil || s.having != nil
+	items := c.expand(s.items)
+	for _, it := range items {
+		grouped = grouped || hasAggregate(it.x)
+	}
+	for _, o := range order {
+		grouped = grouped || hasAggregate(o.x)
+	}
+	var g *grouping
+	if grouped {
+		g = c.newGrouping(s.group)
+		sc.group = g
+	}
+	sc.win = &windowing{slot: base}
+	p := &plan{}
+	outs := make([]output, 0, len(items))
+	assigns := 0
+	sc.where = "select list"
+	for _, it := range items {
+		o := output{cx: c.comp(it.x), name: it.alias}
+		if col, ok := it.x.(*colExpr); ok && o.name == "" {
+			o.name = col.parts[len(col.parts)-1]
+			if k, n, found := sc.find(col.parts); found {
+				o.name = sc.srcs[k].cols[n].Name
+			}
+		}
+		if it.assign != "" {
+			assigns++
+			o.cx = c.assignment(it, o.cx, top)
+		}
+		o.canon = c.canon(it.x)
+		outs = append(outs, o)
+	}
+	if assigns > 0 {
+		if assigns != len(items) {
+			failCompile(c.line(s.line), 141, 15, 1, "A SELECT statement that assigns a value to a variable must not be combined with data-retrieval operations.")
+		}
+		p.assign = true
+	}
+	var having predFn
+	if s.having != nil {
+		sc.where = "HAVING"
+		having = c.pred(s.having)
+	}
+	sc.where = "ORDER BY"
+	keys := c.orderKeys(order, outs, s.distinct)
+	sc.where = "TOP"
+	win := sc.win
+	sc.group, sc.win = nil, nil
+	var topN valueFn
+	if s.top != nil {
+		t := c.comp(s.top)
+		if s.percent {
+			topN = c.to(t, Float).f
+		} else {
+			topN = c.to(t, BigInt).f
+		}
+		if s.ties && len(keys) == 0 {
+			failCompile(c.line(s.line), 1062, 15, 1, "The TOP N WITH TIES clause is not allowed without a corresponding ORDER BY clause.")
+		}
+	}
+	var skip, limit valueFn
+	if q != nil && q.offset != nil {
+		skip, limit = c.offset(q)
+	}
+	for _, o := range outs {
+		t := o.t
+		if t.Kind == KindNull {
+			t = Int
+		}
+		p.cols = append(p.cols, Column{Name: o.name, Type: t, Nullable: o.null})
+		p.colls = append(p.colls, o.coll)
+		if s.distinct && t.Kind == KindXML {
+			failCompile(c.line(s.line), 421, 16, 1, "The xml data type cannot be selected as DISTINCT because it is not comparable.")
+		}
+	}
+	if p.assign {
+		p.cols = nil
+	}
+	x := c.x
+	project := func(e *env) []any {
+		row := make([]any, len(outs))
+		for i := range outs {
+			row[i] = outs[i].f(e)
+		}
+		return row
+	}
+	p.run = func(up *env, yield func([]any) bool) bool {
+		e := &env{rows: make([][]any, base+1), up: up}
+		rows := func(next func() bool) bool { return fr.run(e, next) }
+		if g != nil {
+			inner := rows
+			rows = func(next func() bool) bool { return g.run(x, e, inner, having, next) }
+		}
+		if len(win.calls) > 0 {
+			inner := rows
+			rows = func(next func() bool) bool { return win.run(x, e, inner, next) }
+		}
+		lim := -1
+		if topN != nil {
+			lim = topCount(topN(e), s.percent)
+		}
+		if len(keys) == 0 && !s.percent && skip == nil {
+			if lim == 0 {
+				return true
+			}
+			n := 0
+			var seen map[any]bool
+			if s.distinct {
+				seen = map[any]bool{}
+			}
+			return rows(func() bool {
+				x.tick(1)
+				row := project(e)
+				if seen != nil {
+					k := rowKey(row, p.colls)
+					if seen[k] {
+						return true
+					}
+					seen[k] = true
+				}
+				n++
+				return yield(row) && n != lim
+			}) || n == lim
+		}
+		// Sort snapshots of the source rows, then project: TOP does not compute what it drops, and SELECT @s = @s + … sees the order.
+		var snaps, ks [][]any
+		var saved [][][]any
+		seen := map[any]bool{}
+		rows(func() bool {
+			x.tick(1)
+			var row []any
+			if s.distinct {
+				row = project(e)
+				k := rowKey(row, p.colls)
+				if seen[k] {
+					return true
+				}
+				seen[k] = true
+				snaps = append(snaps, row)
+			} else {
+				saved = append(saved, append([][]any{}, e.rows...))
+			}
+			k := make([]any, len(keys))
+			for i := range keys {
+				k[i] = keys[i].f(e)
+			}
+			ks = append(ks, k)
+			return true
+		})
+		ord := sortedOrder(ks, keys)
+		from, to := 0, len(ord)
+		if topN != nil {
+			if s.percent {
+				lim = percentCount(topN(e), len(ord))
+			}
+			to = min(lim, to)
+			for s.ties && to > 0 && to < len(ord) && lessKeys(ks[ord[to-1]], ks[ord[to]], keys) == 0 {
+				to++
+			}
+		}
+		if skip != nil {
+			from, to = window(len(ord), skip, limit, e)
+		}
+		for _, i := range ord[from:to] {
+			x.tick(1)
+			var row []any
+			if s.distinct {
+				row = snaps[i]
+			} else {
+				copy(e.rows, saved[i])
+				row = project(e)
+			}
+			if !yield(row) {
+				return false
+			}
+		}
+		return true
+	}
+	return p
+}
+
+func topCount(v any, percent bool) int {
+	if percent {
+		return -1
+	}
+	n, ok := v.(int64)
+	if !ok || n < 0 {
+		fail(1060, 15, 1, "The number of rows provided for a TOP or FETCH clauses row count parameter must be an integer.")
+	}
+	return int(min(n, 1<<40))
+}
+
+func percentCount(v any, n int) int {
+	f, ok := v.(float64)
+	if !ok || f < 0 || f > 100 {
+		fail(1031, 15, 1, "Percent values must be between 0 and 100.")
+	}
+	m := f * float64(n) / 100
+	k := int(m)
+	if float64(k) < m {
+		k++
+	}
+	return k
+}
+
+func (c *compiler) orderKeys(order []orderItem, outs []output, distinct bool) []sortKey {
+	var keys []sortKey
+	for _, o := range order {
+		var k cx
+		found := false
+		switch x := o.x.(type) {
+		case *litExpr:
+			k, found = outs[c.position(x, len(outs))].cx, true
+		case *colExpr:
+			if len(x.parts) == 1 {
+				for i := range outs {
+					if !EqualFold(outs[i].name, x.parts[0]) {
+						continue
+					}
+					if found && outs[i].canon != outs[firstNamed(outs, x.parts[0])].canon {
+						failCompile(c.line(x.line), 209, 16, 1, "Ambiguous column name '%s'.", x.parts[0])
+					}
+					if !found {
+						k, found = outs[i].cx, true
+					}
+				}
+			}
+		}
+		if !found {
+			if distinct {
+				canon := c.canon(o.x)
+				for i := range outs {
+					if outs[i].canon == canon {
+						found = true
+					}
+				}
+				if !found {
+					failCompile(c.x.line, 145, 15, 1, "ORDER BY items must appear in the select list if SELECT DISTINCT is specified.")
+				}
+			}
+			k = c.comp(o.x)
+		}
+		if k.t.Kind == KindXML {
+			failCompile(c.x.line, 305, 16, 1, "The xml data type cannot be compared or sorted, except when using the IS NULL operator.")
+		}
+		keys = append(keys, sortKey{k.f, o.desc, k.coll})
+	}
+	return keys
+}
+
+func firstNamed(outs []output, name string) int {
+	for i := range outs {
+		if EqualFold(outs[i].name, name) {
+			return i
+		}
+	}
+	return 0
+}
+
+// find looks a column up in this level only.
+func (sc *scope) find(parts []string) (src, col int, ok bool) {
+	q, name := parts[:len(parts)-1], parts[len(parts)-1]
+	for i, s := range sc.srcs {
+		if len(q) > 0 && !s.matches(q) {
+			continue
+		}
+		for j := range s.cols {
+			if EqualFold(s.cols[j].Name, name) {
+				return i, j, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// assignment is one @x = expr of a SELECT: computing it sets the variable.
+func (c *compiler) assignment(it selectItem, v cx, top bool) cx {
+	if !top {
+		failCompile(c.x.line, 102, 15, 1, "Incorrect syntax near '='.")
+	}
+	set := c.setter(it.assign, it.op, v)
+	return cx{f: func(e *env) any { set(e); return nil }, t: Int}
+}
+
+// setter compiles @name op= v.
+func (c *compiler) setter(name, op string, v cx) func(*env) {
+	vr := c.x.f.lookup(name)
+	if vr == nil || vr.table != nil {
+		failCompile(c.x.line, 137, 15, 1, "Must declare the scalar variable \"%s\".", name)
+	}
+	if op != "=" {
+		cur := cx{f: func(*env) any { return vr.val }, t: vr.typ, null: true}
+		v = c.arith(strings.TrimSuffix(op, "="), cur, v, 0)
+	}
+	v = c.to(v, vr.typ)
+	return func(e *env) { vr.val = v.f(e) }
+}
