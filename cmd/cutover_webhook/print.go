@@ -78,10 +78,10 @@ func (c *cli) planTable(p runner.PlanResult) error {
 		return err
 	}
 	for _, s := range p.Steps {
-		if err := c.print("%3d  %s\n", s.Number, s.Text); err != nil {
+		if err := c.print("%s\n", s.Text); err != nil {
 			return err
 		}
-		if err := c.statements("     ", s.Statement); err != nil {
+		if err := c.statements("    ", s.Statement); err != nil {
 			return err
 		}
 	}

@@ -22,7 +22,6 @@ import (
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"github.com/dag-exporter/dag_exporter/internal/config"
-	"github.com/dag-exporter/dag_exporter/internal/hadr"
 	"github.com/dag-exporter/dag_exporter/internal/journal"
 	"github.com/dag-exporter/dag_exporter/internal/runner"
 	"github.com/dag-exporter/dag_exporter/internal/webhook"
@@ -63,11 +62,11 @@ func serve(c *cli, f *serveFlags, log *slog.Logger) error {
 		return err
 	}
 	defer closeJournal()
-	fleet, closeSides, err := newFleet(cfg, jrn, log)
+	fleet, err := runner.OpenFleet(cfg, jrn, log)
 	if err != nil {
-		return err
+		return coded{exitConfig, fmt.Errorf("%s: %w", cfg.Path, err)}
 	}
-	defer closeSides()
+	defer func() { _ = fleet.Close() }() // the process ends
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(fleet, versioncollector.NewCollector("cutover_webhook"),
@@ -104,34 +103,6 @@ func openJournal(f *serveFlags) (journal.Journal, func(), error) {
 		return nil, nil, err
 	}
 	return j, func() { _ = j.Close() }, nil // every entry was fsynced when it was written
-}
-
-func newFleet(cfg *config.Config, jrn journal.Journal, log *slog.Logger) (*runner.Fleet, func(), error) {
-	var sides []runner.Server
-	closeSides := func() {
-		for _, s := range sides {
-			_ = s.Close() // the process ends
-		}
-	}
-	var controllers []*runner.Controller
-	for _, d := range cfg.DAGs {
-		var pair [2]runner.Server
-		for i, which := range []hadr.Side{hadr.Source, hadr.Target} {
-			s, err := runner.OpenSide(d, which, log.With("dag", d.Name, "side", string(which)))
-			if err != nil {
-				closeSides()
-				return nil, nil, coded{exitConfig, fmt.Errorf("%s: %s of %s: %w", cfg.Path, which, d.Name, err)}
-			}
-			pair[i], sides = s, append(sides, s)
-		}
-		ctl, err := runner.New(runner.Options{DAG: d, Source: pair[0], Target: pair[1], Journal: jrn, Log: log})
-		if err != nil {
-			closeSides()
-			return nil, nil, coded{exitConfig, fmt.Errorf("%s: %s: %w", cfg.Path, d.Name, err)}
-		}
-		controllers = append(controllers, ctl)
-	}
-	return runner.NewFleet(controllers...), closeSides, nil
 }
 
 // reload reads the file again. The engine of a DAG is built once: what it may

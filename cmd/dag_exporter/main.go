@@ -41,7 +41,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	verbs := map[string]verb{}
 	for name, add := range map[string]func(*kingpin.Application) verb{
-		"serve": addServe,
+		"serve": addServe, "discover": addDiscover, "watch": addWatch,
 	} {
 		verbs[name] = add(app)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 )
@@ -33,7 +34,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	verbs := map[string]func(io.Writer, io.Writer) error{}
 	serveCommand(app, verbs)
 	ctlCommand(app, verbs)
-	name, err := app.Parse(args)
+	name, err := app.Parse(aliases(args))
 	if stop >= 0 {
 		return stop
 	}
@@ -51,6 +52,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	say(stderr, "dag_lab: %v\n", err)
 	return exitError
+}
+
+// aliases lets --version stand for --sql-version: kingpin leaves out every default when a flag of that name is given.
+func aliases(args []string) []string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		if rest, ok := strings.CutPrefix(a, "--version"); ok && (rest == "" || rest[0] == '=') {
+			a = "--sql-version" + rest
+		}
+		out[i] = a
+	}
+	return out
 }
 
 // say writes to a terminal; there is nobody to tell if that fails.

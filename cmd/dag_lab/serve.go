@@ -61,7 +61,7 @@ func serveCommand(app *kingpin.Application, verbs map[string]func(io.Writer, io.
 	c := app.Command("serve", "Serve until SIGTERM or SIGINT.")
 	for i, side := range []string{"source", "target"} {
 		c.Flag("listen."+side, "Address of the "+side+"'s first instance; port 0 is any free one.").Default("127.0.0.1:1433" + fmt.Sprint(i+1)).StringVar(&f.listen[i])
-		c.Flag("version."+side, "Major version of the "+side+"; default --version.").IntVar(&f.versions[i])
+		c.Flag("version."+side, "Major version of the "+side+"; default --sql-version.").IntVar(&f.versions[i])
 		c.Flag("instances."+side, "Instances of the "+side+", 1 to 3.").Default("1").IntVar(&f.instances[i])
 		c.Flag("ag."+side, "Name of the "+side+"'s availability group.").Default([]string{"OnPremAG", "AzureAG"}[i]).StringVar(&f.ags[i])
 		c.Flag("server."+side, "@@SERVERNAME of the "+side+"'s first instance.").Default([]string{"N1", "N2"}[i]).StringVar(&f.servers[i])
@@ -70,7 +70,7 @@ func serveCommand(app *kingpin.Application, verbs map[string]func(io.Writer, io.
 	c.Flag("listen.control", "Address of the control API, loopback only.").Default("127.0.0.1:14330").StringVar(&f.control)
 	c.Flag("databases", "Number of user databases db001, db002, …").Default("3").IntVar(&f.databases)
 	c.Flag("database-names", "Comma-separated names instead.").StringVar(&f.names)
-	c.Flag("version", "Major version of both sides, 13 to 17 (2016 to 2025).").Default("16").IntVar(&f.version)
+	c.Flag("sql-version", "Also --version. Major version of both sides, 13 to 17 (2016 to 2025).").Default("16").IntVar(&f.version)
 	c.Flag("seed", "Seed of everything random; the same seed gives the same run.").Default("1").Uint64Var(&f.seed)
 	c.Flag("dag", "Name of the distributed availability group.").Default("DAG").StringVar(&f.dag)
 	c.Flag("local-commit", "Commit mode inside each side: sync, or async (then last_hardened_lsn is NULL on the primaries).").Default("sync").EnumVar(&f.localCommit, "sync", "async")

@@ -27,13 +27,10 @@ func (e *engine) back() Decision {
 		e.enter(PhaseBack)
 		return e.backPromote()
 	}
-	if e.src == nil {
-		if !e.sent(Demote, hadr.Source) && !e.sent(RequireSecondary, hadr.Source) {
-			return e.wait(pollRun, "%s", e.srcWhy)
-		}
-		return e.unreadable(hadr.Source)
+	if e.src == nil && !e.sent(Demote, hadr.Source) && !e.sent(RequireSecondary, hadr.Source) {
+		return e.wait(pollRun, "%s", e.srcWhy)
 	}
-	return e.wait(pollFast, "the source reads %s", shown(string(e.role(hadr.Source))))
+	return e.unreadable(hadr.Source)
 }
 
 // release is the duty of rule 8: RSSTC=0 on the source is sent until it reads
@@ -80,7 +77,7 @@ func (e *engine) backPromote() Decision {
 		return e.unreadable(hadr.Target)
 	}
 	if e.tgt != nil && e.role(hadr.Target) != hadr.RoleSecondary && !e.off.backAfterS3 {
-		return e.wait(pollFast, "the target reads %s, not SECONDARY: no S3 on the source", shown(string(e.role(hadr.Target))))
+		return e.unreadable(hadr.Target) // RESOLVING: a PRIMARY that is not ours was met before
 	}
 	if !released(e.src) && !e.off.promoteFenced {
 		return e.wait(pollFast, "the source's own RSSTC is not 0")
@@ -369,6 +366,9 @@ func (e *engine) unreadable(s hadr.Side) Decision {
 		since = e.in.TargetUnread
 	}
 	why := fmt.Sprintf("the %s cannot be read: %s", s, e.why(s))
+	if e.reading(s) != nil {
+		why = fmt.Sprintf("the %s reads %s", s, shown(string(e.role(s))))
+	}
 	if since.IsZero() || e.now.Sub(since) < patience {
 		return e.wait(pollFast, "%s", why)
 	}

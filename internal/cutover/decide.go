@@ -165,7 +165,7 @@ func (e *engine) run() Decision {
 func (e *engine) fold() {
 	unread := func(t *time.Time, r *hadr.Reading) {
 		switch {
-		case r != nil:
+		case r != nil && (r.DAG.Role == hadr.RolePrimary || r.DAG.Role == hadr.RoleSecondary):
 			*t = time.Time{}
 		case t.IsZero():
 			*t = e.now

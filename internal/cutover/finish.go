@@ -24,10 +24,7 @@ func (e *engine) promoted() Decision {
 		return e.confirm(n)
 	case hadr.RoleSecondary:
 	default:
-		if e.tgt == nil {
-			return e.unreadable(hadr.Target)
-		}
-		return e.wait(pollFast, "S3 was sent; the target reads %s", shown(string(e.role(hadr.Target))))
+		return e.unreadable(hadr.Target)
 	}
 	waited := e.now.Sub(n.since())
 	if e.off.blindRetry && n.Outcome == SentUnknown {
@@ -91,12 +88,8 @@ func (e *engine) confirm(n *Sent) Decision {
 			Text:   fmt.Sprintf("the target is PRIMARY on %s (started %s), S3 went to %s (started %s), and its LSNs are not shown to be at the proof: it may lack commits. Not called done", e.tgt.Identity.ServerName, e.tgt.Identity.StartTime, n.ServerName, n.StartTime),
 			Before: []string{"compare each database's end_of_log_lsn on the target with the proof in the report", "keep the old source untouched: it holds everything"}})
 	}
-	// The new primary's commits first.
-	if !released(e.tgt) {
-		if l := e.last(ReleaseSecondary, hadr.Target); l == nil || e.now.Sub(l.At) >= retryAfter {
-			return e.execute(ReleaseSecondary, hadr.Target, hadr.RoleUnknown, "RSSTC=0 on the new primary first: its commits fail until then")
-		}
-		return e.wait(pollFast, "waiting for RSSTC=0 on the new primary to read back")
+	if d, ok := e.unfence(); ok {
+		return d
 	}
 	if why := closedDatabase(e.p, e.tgt); why != "" {
 		if e.now.Sub(n.since()) < patience+e.p.MaxWriteUnavailable {
@@ -105,6 +98,24 @@ func (e *engine) confirm(n *Sent) Decision {
 		return e.page(Page{Code: PageDatabaseClosed, Text: "the target is PRIMARY by our S3; " + why + ". Look into the SQL Server log of the target; the move cannot be taken back"})
 	}
 	return e.done()
+}
+
+// unfence is RSSTC=0 on the new primary, sent until it reads back: its commits
+// fail until then.
+func (e *engine) unfence() (Decision, bool) {
+	if released(e.tgt) {
+		return Decision{}, false
+	}
+	l := e.last(ReleaseSecondary, hadr.Target)
+	if l != nil && l.Tries >= maxTries && (e.in.Page == nil || e.in.Page.Code != PageReleaseFails) {
+		st, _ := e.p.statement(ReleaseSecondary, hadr.Target)
+		return e.page(Page{Code: PageReleaseFails, Text: fmt.Sprintf("the target is PRIMARY, and RSSTC=0 was sent to it %d times and does not read back: its commits fail while the source is out. The engine goes on trying", l.Tries),
+			Statements: []Statement{st}, Before: []string{"you are on the target (@@SERVERNAME), in master"}}), true
+	}
+	if l == nil || !l.EffectSeen.IsZero() || e.now.Sub(l.since()) >= retryAfter {
+		return e.execute(ReleaseSecondary, hadr.Target, hadr.RoleUnknown, "RSSTC=0 on the new primary first: its commits fail until then"), true
+	}
+	return e.wait(pollFast, "waiting for RSSTC=0 on the new primary to read back"), true
 }
 
 func (e *engine) done() Decision {
@@ -135,11 +146,15 @@ func closedDatabase(p *Plan, r *hadr.Reading) string {
 // thing is tried a few times, and what is left over is a page.
 func (e *engine) after() Decision {
 	var left []Statement
-	for _, s := range []hadr.Side{hadr.Target, hadr.Source} { // the writer first
-		if r := e.reading(s); r != nil && !released(r) && e.p.UseRequired {
-			if d, ok := e.tidy(ReleaseSecondary, s, &left); ok {
-				return d
-			}
+	if e.tgt == nil { // done is said; the end waits until the writer is seen unfenced
+		return e.unreadable(hadr.Target)
+	}
+	if d, ok := e.unfence(); ok { // the writer first, and for as long as it takes
+		return d
+	}
+	if e.src != nil && !released(e.src) && e.p.UseRequired {
+		if d, ok := e.tidy(ReleaseSecondary, hadr.Source, &left); ok {
+			return d
 		}
 	}
 	for _, h := range []HookName{HookRepoint, HookAfter} {
@@ -210,6 +225,9 @@ func (e *engine) tidy(k Kind, s hadr.Side, left *[]Statement) (Decision, bool) {
 
 // finish drops our run ids and ends the run with its outcome.
 func (e *engine) finish(left []Statement) Decision {
+	if e.in.Outcome == OutcomeNone {
+		return e.page(Page{Code: PageSchema, Text: fmt.Sprintf("the journal's intent is in phase %s without an outcome: nothing is done", e.in.Phase)})
+	}
 	if e.in.UnmarkTries < 2*tidyTries {
 		for _, s := range []hadr.Side{hadr.Source, hadr.Target} {
 			if m := e.marker(s); m.OK && m.V == e.in.Run && e.locked(s) {

@@ -149,7 +149,7 @@ type Intent struct {
 	WriteUnavailableFrom time.Time `json:"write_unavailable_from,omitzero"`
 	WriteUnavailableTo   time.Time `json:"write_unavailable_to,omitzero"`
 
-	SourceUnread time.Time `json:"source_unread,omitzero"` // since when the side could not be read
+	SourceUnread time.Time `json:"source_unread,omitzero"` // since when the side could not be read, or read neither PRIMARY nor SECONDARY
 	TargetUnread time.Time `json:"target_unread,omitzero"`
 	Stuck        string    `json:"stuck,omitempty"`     // code of the page that ended our acting: from here on only read (and RSSTC=0)
 	StuckWhy     string    `json:"stuck_why,omitempty"` //

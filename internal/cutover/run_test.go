@@ -153,11 +153,30 @@ func (s *sim) acts() string {
 // checkSend holds one decision against what must never be decided, whatever
 // the engine thinks.
 func checkSend(p *Plan, before Intent, o *Observation, d Decision) (bad []string) {
-	if d.Action == ActionFinish {
-		return nil
+	in := &d.Intent
+	if in.Outcome == OutcomeDone && before.Outcome == OutcomeNone {
+		r := o.Target.Reading
+		if r == nil || r.DAG.Role != hadr.RolePrimary || !released(r) || closedDatabase(p, r) != "" {
+			bad = append(bad, "called done before the target was seen PRIMARY, unfenced and open")
+		} else {
+			took := false
+			for _, n := range in.Sent {
+				took = took || n.Statement.Kind == Promote && n.Statement.Side == hadr.Target && n.ServerName == r.Identity.ServerName && n.StartTime == r.Identity.StartTime
+			}
+			e := engine{p: p, in: *in, tgt: r}
+			if !took && !e.atLeastProof() {
+				bad = append(bad, "called done on an instance that took no S3 and is not at the proof")
+			}
+		}
+	}
+	if in.Stuck == "" && (in.Phase == PhaseConfirmDemoted || in.Phase == PhaseProve) && o.Began.Sub(in.WriteUnavailableFrom) > p.MaxWriteUnavailable+tick {
+		bad = append(bad, "the budget is over and nothing happens")
+	}
+	if r := o.Side(d.Side).Reading; d.Action == ActionMark && r != nil && r.Marker.OK && r.Marker.V != "" && r.Marker.V != in.Run {
+		bad = append(bad, "wrote over another engine's run id")
 	}
 	if d.Action != ActionExecute {
-		return nil
+		return bad
 	}
 	st := d.Statement
 	if x, ok := p.statement(st.Kind, st.Side); !ok || x != st {
@@ -199,7 +218,15 @@ func checkSend(p *Plan, before Intent, o *Observation, d Decision) (bad []string
 			}
 		}
 	}
+	for _, s := range []hadr.Side{hadr.Source, hadr.Target} {
+		if r := o.Side(s).Reading; r != nil && st.Kind != ReleaseSecondary && r.Marker.OK && r.Marker.V != "" && r.Marker.V != in.Run {
+			bad = append(bad, "acted under another engine's run id")
+		}
+	}
 	if st.Kind == Demote {
+		if o.Outside.Held != nil || o.Outside.Armed == nil {
+			bad = append(bad, "S2 though a gate is closed")
+		}
 		if sent(Demote, hadr.Source) {
 			bad = append(bad, "S2 sent twice")
 		}

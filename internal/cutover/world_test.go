@@ -45,6 +45,7 @@ type simSide struct {
 type simLate struct {
 	kind Kind
 	side int8
+	on   int8 // the instance that it was sent to: on another one it cannot land
 	left int8 // rounds until it has to have landed; -1 = whenever
 }
 
@@ -263,7 +264,7 @@ func (w *world) landLate(i int8) {
 	copy(w.late[i:], w.late[i+1:w.lates])
 	w.lates--
 	w.late[w.lates] = simLate{}
-	if w.s[l.side].down {
+	if w.s[l.side].down || w.s[l.side].server != l.on {
 		return
 	}
 	w.land(l.kind, l.side)
@@ -274,7 +275,7 @@ func (w *world) defer_(k Kind, i, left int8) {
 		w.land(k, i)
 		return
 	}
-	w.late[w.lates] = simLate{k, i, left}
+	w.late[w.lates] = simLate{k, i, w.s[i].server, left}
 	w.lates++
 }
 

@@ -151,7 +151,7 @@ func (e *Exporter) build(cfg *config.Config, old *set) (*set, error) {
 	for i := range cfg.DAGs {
 		c := cfg.DAGs[i]
 		d := &dag{cfg: c, groups: known, log: e.opt.Logger, now: e.opt.Now, history: &history{}}
-		if before := old.byName(c.Name); before != nil  {
+		if before := old.byName(c.Name); before != nil && sameSides(&before.cfg, &c) {
 			d.source, d.target, d.history = before.source, before.target, before.history
 			known.take(before.groups, c.Name)
 		} else if err := e.open(d); err != nil {
@@ -215,13 +215,7 @@ func (e *Exporter) Close() {
 
 // gather scrapes dags side by side and returns their metrics.
 func (e *Exporter) gather(ctx context.Context, groups []string, dags []*dag) (prometheus.Gatherer, error) {
-	want := wantOf(groups)
-	snapshots := make([]*collector.Snapshot, len(dags))
-	var wg sync.WaitGroup
-	for i, d := range dags {
-		wg.Go(func() { snapshots[i] = d.scrape(ctx, want) })
-	}
-	wg.Wait()
+	snapshots := scrapeAll(ctx, wantOf(groups), dags)
 	c, err := collector.New(collector.Options{Groups: groups, Reasons: reasons()}, snapshots...)
 	if err != nil {
 		return nil, err
@@ -231,4 +225,14 @@ func (e *Exporter) gather(ctx context.Context, groups []string, dags []*dag) (pr
 		return nil, err
 	}
 	return reg, nil
+}
+
+func scrapeAll(ctx context.Context, want sqlserver.Want, dags []*dag) []*collector.Snapshot {
+	snapshots := make([]*collector.Snapshot, len(dags))
+	var wg sync.WaitGroup
+	for i, d := range dags {
+		wg.Go(func() { snapshots[i] = d.scrape(ctx, want) })
+	}
+	wg.Wait()
+	return snapshots
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/dag-exporter/dag_exporter/alerts"
 	"github.com/dag-exporter/dag_exporter/internal/config"
 	"github.com/dag-exporter/dag_exporter/internal/hadr"
 	"github.com/dag-exporter/dag_exporter/internal/sqlserver"
@@ -520,5 +522,32 @@ func TestNewRefuses(t *testing.T) {
 	f.fail = "erp/target"
 	if _, err := New(Options{Load: good, Open: f.open}); err == nil || !f.side("erp/source").closed.Load() {
 		t.Errorf("half-open: %v", err)
+	}
+}
+
+// Every runbook_url of the rules leads to a text here, and the page leads to
+// all of them.
+func TestRunbooks(t *testing.T) {
+	b := start(t, "a")
+	links := regexp.MustCompile(`runbook_url: (\S+)`).FindAllSubmatch(alerts.Rules, -1)
+	if len(links) == 0 {
+		t.Fatal("the rules have no runbook_url")
+	}
+	page := b.do("GET", "/")
+	for _, l := range links {
+		path := string(l[1])
+		w := b.do("GET", path)
+		wantBody(t, w, 200, "# ")
+		if got := w.Header().Get("Content-Type"); got != "text/plain; charset=utf-8" {
+			t.Errorf("%s: %s", path, got)
+		}
+		wantBody(t, page, 200, `href="`+strings.TrimPrefix(path, "/")+`"`)
+	}
+	wantBody(t, b.do("GET", "/runbooks/DAGConverged.md"), 200, "# ")
+	wantBody(t, b.do("GET", "/runbooks/Nonsense"), 404, "DAGConverged")
+	for _, path := range []string{"/runbooks/..%2Frules", "/runbooks/", "/runbooks/%2e%2e%2f%2e%2e%2falerts.go"} {
+		if w := b.do("GET", path); w.Code == 200 {
+			t.Errorf("%s: %s", path, w.Body)
+		}
 	}
 }

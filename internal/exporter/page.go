@@ -28,6 +28,7 @@ type pageData struct {
 	Path      string
 	InMetrics bool
 	DAGs      []pageDAG
+	Runbooks  []string
 }
 
 type pageDAG struct {
@@ -60,7 +61,7 @@ type pageSide struct {
 func (e *Exporter) page(w http.ResponseWriter, _ *http.Request) {
 	s, release := e.current()
 	defer release()
-	data := pageData{Version: version.Info(), Path: s.cfg.Path, InMetrics: len(s.dags) <= InMetrics}
+	data := pageData{Version: version.Info(), Path: s.cfg.Path, InMetrics: len(s.dags) <= InMetrics, Runbooks: runbooks()}
 	for _, d := range s.dags {
 		data.DAGs = append(data.DAGs, d.page(e.opt.Now()))
 	}

@@ -62,7 +62,7 @@ func scalarFunctions() map[string]function {
 			if !ok {
 				return nil, nil
 			}
-			if _, err := h.find(n); err != nil {
+			if !h.exists(n) {
 				return nil, nil
 			}
 			_, err := h.reach(n)
@@ -258,15 +258,14 @@ func databaseProperty(h *host, _ context.Context, a []any) (any, *tsql.Error) {
 	if !ok {
 		return nil, nil
 	}
-	name, err := h.find(db)
-	if err != nil {
+	if !h.exists(db) {
 		return nil, nil
 	}
 	status, update, collation := "ONLINE", "READ_WRITE", any(h.snapshot().Instance.Collation)
 	for _, d := range h.snapshot().Seen {
-		if d.Name == name {
+		if strings.EqualFold(d.Name, db) {
 			status = d.State.String()
-			if !d.Writable && !(h.snapshot().Assume.ForwarderReadWrite && d.Readable == nil) {
+			if !d.Writable && (!h.snapshot().Assume.ForwarderReadWrite || d.Readable != nil) {
 				update = "READ_ONLY"
 			}
 			if d.Readable != nil {

@@ -108,6 +108,12 @@ func (h *host) find(name string) (string, *model.Error) {
 	return "", errNoDatabase(name)
 }
 
+// exists tells whether there is such a database; an unknown one makes most functions NULL.
+func (h *host) exists(name string) bool {
+	_, err := h.find(name)
+	return err == nil
+}
+
 // reach is find, and whether the database can be used now.
 func (h *host) reach(name string) (string, *model.Error) {
 	found, err := h.find(name)

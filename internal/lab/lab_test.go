@@ -61,10 +61,12 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// rows reads a result as text; NULL is "NULL".
-func rows(t *testing.T, db interface {
+type queryer interface {
 	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-}, query string, args ...any) [][]string {
+}
+
+// rows reads a result as text; NULL is "NULL".
+func rows(t *testing.T, db queryer, query string, args ...any) [][]string {
 	t.Helper()
 	r, err := db.QueryContext(within(t), query, args...)
 	if err != nil {
@@ -111,9 +113,7 @@ func rows(t *testing.T, db interface {
 	return out
 }
 
-func one(t *testing.T, db interface {
-	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-}, query string, args ...any) string {
+func one(t *testing.T, db queryer, query string, args ...any) string {
 	t.Helper()
 	r := rows(t, db, query, args...)
 	if len(r) != 1 || len(r[0]) == 0 {

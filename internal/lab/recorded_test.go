@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bufio"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -202,16 +203,8 @@ func TestColumns2025(t *testing.T) {
 	l := start(t, Options{Model: cfg})
 	db := l.test(t, Source)
 	for view, cols := range want {
-		r, err := db.QueryContext(within(t), "SELECT * FROM "+view)
-		if err != nil {
-			t.Fatal(err)
-		}
-		types, err := r.ColumnTypes()
-		if err != nil {
-			t.Fatal(err)
-		}
 		var got []string
-		for _, c := range types {
+		for _, c := range columnTypes(t, db, "SELECT * FROM "+view) {
 			name := strings.ToLower(c.DatabaseTypeName())
 			switch name {
 			case "decimal":
@@ -223,7 +216,6 @@ func TestColumns2025(t *testing.T) {
 			}
 			got = append(got, c.Name()+" "+name)
 		}
-		_ = r.Close()
 		for i := range cols {
 			cols[i] = strings.Replace(cols[i], " sysname", " nvarchar(128)", 1)
 		}
@@ -231,6 +223,24 @@ func TestColumns2025(t *testing.T) {
 			t.Errorf("%s:\ngot  %v\nwant %v", view, got, cols)
 		}
 	}
+}
+
+// columnTypes are the columns of a query's result.
+func columnTypes(t *testing.T, db *sql.DB, query string) []*sql.ColumnType {
+	t.Helper()
+	r, err := db.QueryContext(within(t), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	types, err := r.ColumnTypes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return types
 }
 
 // lsnColumn tells the columns whose values have sentinels.
@@ -291,15 +301,10 @@ func TestRecordedPatterns(t *testing.T) {
 		if strings.Contains(want.View, "database_replica_states") {
 			where += " AND DB_NAME(database_id) = 'db001'"
 		}
-		r, err := db.QueryContext(within(t), "SELECT * FROM "+want.View+where)
-		if err != nil {
-			t.Fatal(err)
+		var cols []string
+		for _, c := range columnTypes(t, db, "SELECT * FROM "+want.View+where) {
+			cols = append(cols, c.Name())
 		}
-		cols, err := r.Columns()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = r.Close()
 		if want.Major >= 13 && !slices.Equal(cols, want.order) {
 			t.Errorf("%d %s:\ngot  %v\nwant %v", want.Major, want.View, cols, want.order)
 		}

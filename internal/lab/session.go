@@ -126,7 +126,7 @@ func (s *session) request(ctx context.Context, w *tds.Response, text string, run
 		return nil
 	}
 	if ctx.Err() != nil {
-		return nil // the wire says what is due
+		return context.Cause(ctx) // the wire says what is due
 	}
 	return err
 }

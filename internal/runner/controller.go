@@ -58,6 +58,7 @@ type Controller struct {
 	// Owned by the loop.
 	run     *activeRun
 	locks   map[hadr.Side]Lock
+	markers map[hadr.Side]string // run ids in master, as last read
 	want    cutover.Want
 	gates   map[cutover.Gate]cutover.GateState // as last logged
 	refusal string                             // why an unfinished run is not resumed
@@ -139,7 +140,7 @@ func New(o Options) (*Controller, error) {
 		o: o, log: o.Log.With("dag", o.DAG.Name), hub: newHub(),
 		side: map[hadr.Side]Server{hadr.Source: o.Source, hadr.Target: o.Target},
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
-		locks: map[hadr.Side]Lock{}, gates: map[cutover.Gate]cutover.GateState{},
+		locks: map[hadr.Side]Lock{}, markers: map[hadr.Side]string{}, gates: map[cutover.Gate]cutover.GateState{},
 		want:   everything.Want,
 		alerts: map[AlertResult]float64{}, outcomes: map[Outcome]float64{}, lastOutage: -1,
 	}

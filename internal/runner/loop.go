@@ -170,6 +170,11 @@ func (c *Controller) observe(manual *manualStart) cutover.Observation {
 			obs.Target = so
 		}
 	}
+	for s := range c.side {
+		if r := obs.Side(s).Reading; r != nil && r.Marker.OK {
+			c.markers[s] = r.Marker.V
+		}
+	}
 	obs.Outside = c.outside(manual, time.Now())
 	return obs
 }
@@ -397,12 +402,18 @@ func (c *Controller) end() time.Duration {
 			}
 		}
 	}
+	if real {
+		c.sweep(run.ID)
+	}
 	text := fmt.Sprintf("%s ended: %s", run.Kind, outcome)
 	if err := c.o.Journal.End(run.ID, ended, outcome, i, change, journal.NewEvent(ended, "run", text, nil)); err != nil {
 		return c.journalFailed(err, cutover.Observation{})
 	}
 	c.sick = nil
 	c.releaseLocks()
+	if c.dry != nil {
+		c.dry.reset() // from here on the readings are what they are again
+	}
 	c.mu.Lock()
 	change(&c.state)
 	c.intent, c.lastRun = i, run
@@ -423,6 +434,33 @@ func (c *Controller) end() time.Duration {
 	c.log.Info("a run ended", "run", run.ID, "outcome", outcome)
 	c.emit("run", text)
 	return retryPoll
+}
+
+// sweep drops our own run id where it still stands in master: a restart after
+// the last statement leaves no lock session in which the engine could have had
+// it dropped. Left behind it would keep the next run from starting, and
+// nothing else; so it is tried once, and said when it failed.
+func (c *Controller) sweep(run string) {
+	for s := range c.side {
+		if c.markers[s] != run {
+			continue
+		}
+		delete(c.markers, s)
+		err := error(nil)
+		if l := c.locks[s]; l == nil || !l.Alive() {
+			err = c.lock(s)
+		}
+		if err == nil {
+			err = c.withLock(s, func(ctx context.Context, l Lock) error { return l.ClearRun(ctx, run) })
+		}
+		if err != nil {
+			text := fmt.Sprintf("run id %s still stands in master of the %s (%v): drop the extended property by hand before the next run", run, s, err)
+			c.log.Warn(text, "run", run)
+			if err := c.o.Journal.Append(run, journal.NewEvent(time.Now(), "left", text, nil)); err != nil {
+				c.log.Warn("this could not be journalled", "run", run, "error", err)
+			}
+		}
+	}
 }
 
 // notStarted says which gates kept a run from starting.

@@ -31,7 +31,11 @@ func (r *Report) Markdown(w io.Writer) error {
 	p("| target | %s on %s, SQL Server %s |", md(r.Target.AG), md(r.Target.ServerName), md(r.Target.Version))
 	p("| started | %s by %s |", stamp(r.Started), md(r.StartedBy))
 	p("| ended | %s |", stamp(r.Ended))
-	p("| write-unavailable time | %s (%s to %s) |", seconds(r.WriteUnavailable), stamp(r.WriteUnavailableFrom), stamp(r.WriteUnavailableTo))
+	if r.Mode != ModeExecute {
+		p("| write-unavailable time | none: nothing was touched |")
+	} else {
+		p("| write-unavailable time | %s (%s to %s) |", seconds(r.WriteUnavailable), stamp(r.WriteUnavailableFrom), stamp(r.WriteUnavailableTo))
+	}
 	p("| plan | `%s` |", r.PlanHash)
 	if a := r.Arming; a != nil {
 		p("| armed | by %s at %s until %s, plan `%.12s`%s |", md(a.By), stamp(a.At), stamp(a.Until), a.PlanHash, reason(a.Reason))

@@ -341,7 +341,9 @@ func (c *Controller) Status() Status {
 	if s.LastRun == "" {
 		s.LastRun, s.LastOutcome = c.lastRun.ID, Outcome(c.lastRun.Outcome)
 	}
-	s.WriteUnavailable = c.intent.WriteUnavailable(now).Seconds()
+	if c.dry == nil { // a dry run makes nothing unavailable
+		s.WriteUnavailable = c.intent.WriteUnavailable(now).Seconds()
+	}
 	s.Predicted = c.predicted
 	s.Pages = slices.Clone(s.Pages)
 	for _, p := range st.Pages {

@@ -299,6 +299,7 @@ func TestLostAnswers(t *testing.T) {
 		"missing right, surely n": {lab.Fault{Class: "s2", Error: 15151}, false, ClassPermission},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l, src, _ := pair(t, lab.Options{})
 			k := lock(t, src, "erp")
 			r := read(t, src, Want{})
@@ -327,6 +328,7 @@ func TestLostAnswers(t *testing.T) {
 
 // RSSTC is taken back while the pinned session and the reading one hang.
 func TestClearRequiredNeedsNobody(t *testing.T) {
+	t.Parallel() // it waits for the driver's own 5 s
 	l, src, _ := pair(t, lab.Options{})
 	k := lock(t, src, "erp")
 	if err := k.WriteRun(soon(t), "run-1"); err != nil {

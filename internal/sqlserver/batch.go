@@ -110,16 +110,18 @@ func identityColumns(part string) string {
 }
 
 func beginSQL(n names, major int) string {
-	performance := ""
-	if major >= v2022 {
-		performance = "HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER PERFORMANCE STATE')"
-	} else {
-		performance = "CONVERT(int, NULL)"
-	}
 	return identityColumns("begin") + ", SYSUTCDATETIME() AS utc, " +
-		"HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE') AS view_state, " + performance + " AS view_performance_state, " +
+		"HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE') AS view_state, " + performanceState(major) + " AS view_performance_state, " +
 		"HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW ANY DEFINITION') AS view_definition\n" +
 		"FROM sys.dm_os_sys_info AS i LEFT JOIN (" + localReplica(n) + ") AS s ON 1 = 1"
+}
+
+// performanceState asks for the right that 2022 split off VIEW SERVER STATE.
+func performanceState(major int) string {
+	if major >= v2022 {
+		return "HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER PERFORMANCE STATE')"
+	}
+	return "CONVERT(int, NULL)"
 }
 
 func endSQL(n names, _ int) string {

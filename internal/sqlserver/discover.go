@@ -27,17 +27,25 @@ type Discovered struct {
 // Found is what Discover learned from one instance.
 type Found struct {
 	Identity hadr.Identity // ReplicaID is "": an instance has one per AG
-	Missing  []string      // permissions that the login lacks
-	DAGs     []Discovered  // by name
+	Login    string        // as the server names it; "" unknown
+	Missing  []string      // permissions that the login lacks; see Grants
+	DAGs     []Discovered  // by name; empty also when Missing holds VIEW ANY DEFINITION
 }
 
-var discoverBatch = "SET NOCOUNT ON;\n" +
-	"SELECT CONVERT(nvarchar(128), @@SERVERNAME) AS [server.name], HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE') AS view_state, HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW ANY DEFINITION') AS view_definition;\n" +
-	isolated("start", "SELECT CONVERT(varchar(30), sqlserver_start_time, 126) AS [start.time] FROM sys.dm_os_sys_info") +
-	isolated("replica", "SELECT CONVERT(varchar(36), g.group_id) AS [replica.group_id], g.name, g.is_distributed, r.replica_server_name, s.is_local, s.role\n"+
-		"FROM sys.availability_groups AS g INNER JOIN sys.availability_replicas AS r ON r.group_id = g.group_id\n"+
-		"LEFT JOIN sys.dm_hadr_availability_replica_states AS s ON s.group_id = r.group_id AND s.replica_id = r.replica_id") +
-	isolated("database", "SELECT g.name AS [database.ag], c.database_name FROM sys.availability_groups AS g INNER JOIN sys.availability_databases_cluster AS c ON c.group_id = g.group_id")
+func discoverBatch(major int) string {
+	return "SET NOCOUNT ON;\n" +
+		"SELECT CONVERT(nvarchar(128), @@SERVERNAME) AS [server.name], SUSER_SNAME() AS login, HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE') AS view_state, " +
+		performanceState(major) + " AS view_performance_state, HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW ANY DEFINITION') AS view_definition;\n" +
+		isolated("start", "SELECT CONVERT(varchar(30), sqlserver_start_time, 126) AS [start.time] FROM sys.dm_os_sys_info") +
+		isolated("replica", "SELECT CONVERT(varchar(36), g.group_id) AS [replica.group_id], g.name, g.is_distributed, r.replica_server_name, s.is_local, s.role\n"+
+			"FROM sys.availability_groups AS g INNER JOIN sys.availability_replicas AS r ON r.group_id = g.group_id\n"+
+			"LEFT JOIN sys.dm_hadr_availability_replica_states AS s ON s.group_id = r.group_id AND s.replica_id = r.replica_id") +
+		// Without VIEW SERVER STATE the states are refused, the catalog is not:
+		// the names are found all the same, and the missing right is told.
+		isolated("name", "SELECT CONVERT(varchar(36), g.group_id) AS [name.group_id], g.name, g.is_distributed, r.replica_server_name\n"+
+			"FROM sys.availability_groups AS g INNER JOIN sys.availability_replicas AS r ON r.group_id = g.group_id") +
+		isolated("database", "SELECT g.name AS [database.ag], c.database_name FROM sys.availability_groups AS g INNER JOIN sys.availability_databases_cluster AS c ON c.group_id = g.group_id")
+}
 
 type discoveredReplica struct {
 	groupID, group string
@@ -78,21 +86,25 @@ func Discover(ctx context.Context, dsn, appName string) (*Found, error) {
 
 func discover(ctx context.Context, sess *session, label string) (*Found, error) {
 	var who sample
-	var replicas []discoveredReplica
+	var login string
+	var replicas, named []discoveredReplica
 	databases := map[string][]string{}
-	err := sess.query(ctx, discoverBatch, func(cols []string) (rowFunc, error) {
+	err := sess.query(ctx, discoverBatch(sess.probe.major), func(cols []string) (rowFunc, error) {
 		part, _, _ := strings.Cut(cols[0], ".")
 		return func(row []driver.Value) error {
 			c := &columns{row: row}
 			switch part {
 			case "server":
-				who.serverName, who.viewState, who.viewDefinition = c.text(), c.flag(), c.flag()
+				who.serverName, login = c.text(), c.text()
+				who.viewState, who.viewPerformance, who.viewDefinition = c.flag(), c.flag(), c.flag()
 			case "start":
 				who.startTime = c.text()
 			case "replica":
 				r := discoveredReplica{groupID: c.guid(), group: c.text(), distributed: c.flag().V, name: c.text()}
 				r.local, r.role = c.flag().V, pick(c.integer(), roles)
 				replicas = append(replicas, r)
+			case "name":
+				named = append(named, discoveredReplica{groupID: c.guid(), group: c.text(), distributed: c.flag().V, name: c.text()})
 			case "database":
 				ag := c.text()
 				databases[ag] = append(databases[ag], c.text())
@@ -103,7 +115,10 @@ func discover(ctx context.Context, sess *session, label string) (*Found, error) 
 	if err != nil {
 		return nil, err
 	}
-	f := &Found{Identity: sess.probe.identity(label, who), Missing: who.missing()}
+	f := &Found{Identity: sess.probe.identity(label, who), Login: login, Missing: who.missing()}
+	if len(replicas) == 0 {
+		replicas = named
+	}
 	locals := map[string][]discoveredReplica{}
 	for _, r := range replicas {
 		if !r.distributed {

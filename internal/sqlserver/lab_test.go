@@ -334,6 +334,44 @@ func TestReadFollowsALocalFailover(t *testing.T) {
 	}
 }
 
+// Two instances that both say PRIMARY of the local AG: one is wrong, so neither
+// is believed.
+func TestTwoPrimariesAreNone(t *testing.T) {
+	l, _, _ := pair(t, lab.Options{})
+	other, _, _ := pair(t, lab.Options{}) // another server, of the same names, that is PRIMARY too
+	for _, list := range [][]string{{l.DSN(lab.Source), other.DSN(lab.Source)}, {other.DSN(lab.Source), l.DSN(lab.Source)}} {
+		o := optionsFor(hadr.Source, list...)
+		o.PeerGrace = 5 * time.Second
+		s := openSide(t, o)
+		if _, err := s.Read(soon(t), Want{}); reasonOf(err) != ReasonDuplicate || !strings.Contains(err.Error(), " and ") {
+			t.Errorf("%v", err)
+		}
+		if err := l.Control().Freeze(lab.Source, 0); err != nil {
+			t.Fatal(err)
+		}
+		// One of them does not answer: the other is read, and the silence is named.
+		r, err := s.Read(within(t, 2*time.Second), Want{})
+		if err != nil || len(r.Peers) != 1 || r.Peers[0].Failed == "" {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if err := l.Control().Unfreeze(lab.Source, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A listener beside the node that it leads to is one instance, not two.
+func TestListenerAndNodeAreOne(t *testing.T) {
+	l := startLab(t, lab.Options{})
+	a, b := countBatches(t, l.Address(lab.Source)), countBatches(t, l.Address(lab.Source))
+	o := optionsFor(hadr.Source, plainDSN(a.address), plainDSN(b.address))
+	o.PeerGrace = 5 * time.Second
+	r := read(t, openSide(t, o), Want{})
+	if len(r.Peers) != 1 || r.Peers[0].Role != hadr.RolePrimary || r.Peers[0].ServerName != r.Identity.ServerName {
+		t.Errorf("%+v", r.Peers)
+	}
+}
+
 func TestReasonsAtTheLab(t *testing.T) {
 	opt := lab.Options{Logins: []lab.Login{
 		{Name: "blind", Password: "p", Permissions: []string{"VIEW ANY DEFINITION"}},

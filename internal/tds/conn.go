@@ -73,7 +73,6 @@ func (c *conn) serve(ctx context.Context) {
 		return
 	}
 	defer c.closeSession()
-	c.server.setLoggedIn(c, true)
 	defer c.server.setLoggedIn(c, false)
 
 	c.packets.max = c.server.cfg.MaxMessage

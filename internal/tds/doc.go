@@ -11,6 +11,11 @@
 // the socket is closed the reader ends, the request's context is cancelled, and
 // the owner returns after both: nothing is left behind.
 //
+// SQL values are Go values: nil is NULL, bit is bool, all integers are int64, real
+// and float are float64, numeric and money are [Decimal], uniqueidentifier is
+// [GUID], characters are string, binaries are []byte, dates and times are
+// time.Time.
+//
 // An answer to a cancelled request is two messages: the response, closed by
 // DONE(0), and then a message that holds DONE(ATTN) alone. Some clients accept
 // other forms; this is the only one that all of them accept.

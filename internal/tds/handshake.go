@@ -157,6 +157,7 @@ func (c *conn) login(ctx context.Context, data []byte) (err error) {
 		return c.refuse(w, refusal)
 	}
 	c.session = session
+	c.server.setLoggedIn(c, true) // before the client knows: then it can rely on it
 	if err = w.put(appendLoginResponse(nil, l, cfg, c.server.version)); err == nil {
 		err = w.pw.end()
 	}
@@ -164,6 +165,7 @@ func (c *conn) login(ctx context.Context, data []byte) (err error) {
 		err = errDropped
 	}
 	if err != nil {
+		c.server.setLoggedIn(c, false)
 		c.closeSession()
 		return c.broken(w, err)
 	}

@@ -47,7 +47,7 @@ type Call struct {
 type Param struct {
 	Name    string // with its @; empty for a parameter by position
 	Type    Type
-	Value   any // see the package's table of Go values; nil is NULL
+	Value   any // as listed in the package's documentation; nil is NULL
 	Output  bool
 	Default bool // the procedure's default is asked for; Value is nil
 }

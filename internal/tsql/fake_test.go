@@ -234,10 +234,10 @@ func (h *fakeHost) Sleep(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
-func (h *fakeHost) note(s string)                       { h.log = append(h.log, s) }
-func (h *fakeHost) Begin(context.Context) *Error        { h.note("begin"); return nil }
-func (h *fakeHost) Commit(context.Context) *Error       { h.note("commit"); return nil }
-func (h *fakeHost) Rollback(context.Context)            { h.note("rollback") }
+func (h *fakeHost) note(s string)                           { h.log = append(h.log, s) }
+func (h *fakeHost) Begin(context.Context) *Error            { h.note("begin"); return nil }
+func (h *fakeHost) Commit(context.Context) *Error           { h.note("commit"); return nil }
+func (h *fakeHost) Rollback(context.Context)                { h.note("rollback") }
 func (h *fakeHost) Save(_ context.Context, n string) *Error { h.note("save " + n); return nil }
 func (h *fakeHost) RollbackTo(_ context.Context, n string) *Error {
 	h.note("rollback to " + n)

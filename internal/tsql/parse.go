@@ -12,6 +12,8 @@ type parser struct {
 	i        int
 	depth    int
 	maxDepth int
+	// allowValues: the query that begins here may be VALUES (…).
+	allowValues bool
 }
 
 func newParser(src string, maxDepth int) *parser {
@@ -151,7 +153,18 @@ func (p *parser) name() string {
 	if !p.isName() {
 		p.bad()
 	}
-	t := p.next()
+	return checkName(p.next())
+}
+
+// afterDot reads a name that follows a dot, where a reserved word is a name too, as in sys.database.
+func (p *parser) afterDot() string {
+	if p.tok().kind == tIdent {
+		return checkName(p.next())
+	}
+	return p.name()
+}
+
+func checkName(t token) string {
 	if t.text == "" {
 		failCompile(t.line, 1038, 15, 4, "An object or column name is missing or empty. For SELECT INTO statements, verify each column has a name. For other statements, look for empty alias names. Aliases defined as \"\" or [] are not allowed. Change the alias to a valid name.")
 	}
@@ -174,14 +187,7 @@ func (p *parser) path() []string {
 			out = append(out, "")
 			continue
 		}
-		if t := p.tok(); t.kind == tIdent { // after a dot a reserved word is a name too, as in sys.database
-			if t.up == "" {
-				p.bad()
-			}
-			out = append(out, p.next().text)
-			continue
-		}
-		out = append(out, p.name())
+		out = append(out, p.afterDot())
 	}
 	if len(out) > 4 {
 		failCompile(p.tok().line, 117, 15, 1, "The object name '%s' contains more than the maximum number of prefixes. The maximum is 3.", strings.Join(out, "."))

@@ -506,11 +506,7 @@ func (p *parser) nameOrCall() expr {
 			path = append(path, "")
 			continue
 		}
-		if t := p.tok(); t.kind == tIdent {
-			path = append(path, p.next().text)
-			continue
-		}
-		path = append(path, p.name())
+		path = append(path, p.afterDot())
 	}
 	if len(path) > 5 {
 		failCompile(line, 4104, 16, 1, "The multi-part identifier \"%s\" could not be bound.", strings.Join(path, "."))

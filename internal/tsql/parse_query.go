@@ -133,7 +133,9 @@ func (p *parser) bodyPrimary() queryBody {
 
 func (p *parser) core() *selectCore {
 	c := &selectCore{line: p.tok().line}
-	if p.is("VALUES") {
+	values := p.allowValues
+	p.allowValues = false
+	if values && p.is("VALUES") {
 		c.values = p.valuesList()
 		return c
 	}
@@ -239,7 +241,7 @@ func (p *parser) selectItem() selectItem {
 		}
 		if (p.isName() || t.kind == tStr) && n.text == "=" {
 			p.i += 2
-			return selectItem{alias: t.text, x: p.scalar()}
+			return selectItem{alias: checkName(*t), x: p.scalar()}
 		}
 	}
 	it := selectItem{x: p.scalar()}
@@ -248,12 +250,12 @@ func (p *parser) selectItem() selectItem {
 	}
 	if p.accept("AS") {
 		if s := p.tok(); s.kind == tStr || s.kind == tNStr {
-			it.alias = p.next().text
+			it.alias = checkName(p.next())
 		} else {
 			it.alias = p.name()
 		}
 	} else if s := p.tok(); s.kind == tStr || s.kind == tNStr {
-		it.alias = p.next().text
+		it.alias = checkName(p.next())
 	} else if p.isName() && !statementWords[s.up] {
 		it.alias = p.name()
 	}
@@ -389,6 +391,7 @@ func (p *parser) tableFactor() tableRef {
 			}
 		}
 		p.next()
+		p.allowValues = p.is("VALUES") // a table value constructor stands alone, and only here
 		d := &derived{q: p.query(nil)}
 		p.expectOp(")")
 		d.alias, d.cols = p.tableAlias(true)

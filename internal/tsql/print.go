@@ -12,12 +12,6 @@ type printer struct {
 	col func(*colExpr) (string, bool)
 }
 
-func printExpr(x expr) string {
-	p := &printer{}
-	p.expr(x)
-	return p.String()
-}
-
 // canon is an expression's identity within the current scope: columns by where they come from, names without case.
 func (c *compiler) canon(x expr) string {
 	sc := c.sc

@@ -2,7 +2,6 @@ package tsql
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 )
@@ -254,11 +253,6 @@ func (c *ProcCall) SetOutput(name string, position int, t Type, v any) {
 
 // prepared is a statement behind a handle of sp_prepare.
 type prepared struct{ params, text string }
-
-// errCancelled tells whether an error is a context's.
-func errCancelled(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
 
 // option acts on a SET option, or tells the host.
 func (x *executor) option(name, value string) {

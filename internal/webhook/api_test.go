@@ -172,8 +172,8 @@ func TestDraining(t *testing.T) {
 
 func TestReports(t *testing.T) {
 	w := newWorld(t, "dry_run")
-	if rec := w.do("GET", "/api/v1/dags/erp/report?format=markdown", "ops", ""); !strings.HasPrefix(rec.Body.String(), "# run-1") {
-		t.Error(rec.Body)
+	if rec := w.do("GET", "/api/v1/dags/erp/report?format=markdown", "ops", ""); !strings.HasPrefix(rec.Body.String(), "# ") || !strings.Contains(rec.Body.String(), "run-1") || !strings.HasPrefix(rec.Header().Get("Content-Type"), "text/markdown") {
+		t.Error(rec.Header(), rec.Body)
 	}
 	if rec := w.do("GET", "/api/v1/dags/erp/report?run=none", "ops", ""); rec.Code != 404 {
 		t.Error(rec.Code)
@@ -295,5 +295,16 @@ func TestEvents(t *testing.T) {
 	}
 	if rec := w.do("GET", "/-/ready", "", ""); rec.Code != 503 {
 		t.Errorf("ready while closing: %d", rec.Code)
+	}
+}
+
+// A pager's link works without a wiki.
+func TestRunbooks(t *testing.T) {
+	w := newWorld(t, "dry_run")
+	if rec := w.do("GET", "/runbooks/DAGConverged", "ops", ""); rec.Code != 200 || !strings.HasPrefix(rec.Body.String(), "# DAGConverged") {
+		t.Error(rec.Code, rec.Body)
+	}
+	if rec := w.do("GET", "/runbooks/nothing", "ops", ""); rec.Code != 404 {
+		t.Error(rec.Code)
 	}
 }

@@ -158,13 +158,19 @@ func NewAuth(path string) (*Auth, error) {
 	if path == "" {
 		return a, nil
 	}
-	decoy, err := bcrypt.GenerateFromPassword([]byte(rand.Text()), bcrypt.DefaultCost)
+	decoy, err := makeDecoy()
 	if err != nil {
 		return nil, err
 	}
-	a.decoy = string(decoy)
+	a.decoy = decoy
 	return a, a.Reload()
 }
+
+// makeDecoy costs a bcrypt, so once for the process.
+var makeDecoy = sync.OnceValues(func() (string, error) {
+	hash, err := bcrypt.GenerateFromPassword([]byte(rand.Text()), bcrypt.DefaultCost)
+	return string(hash), err
+})
 
 // Reload reads the file again. After an error the old state stands.
 func (a *Auth) Reload() error {

@@ -123,7 +123,7 @@ func (m *Model) Start(i *Instance) {
 		}
 		if s.primary == i {
 			i.role = Primary
-			if s.dag.role == Resolving && !(m.cfg.Assume.RestartLosesRole && held == Primary) {
+			if s.dag.role == Resolving && (!m.cfg.Assume.RestartLosesRole || held != Primary) {
 				s.dag.role = held
 				if held == Resolving {
 					s.dag.role = Secondary

@@ -89,7 +89,6 @@ type Copy struct {
 	openInLog  map[uint64]bool
 	waiters    []*waiter
 	redoing    bool
-	flushing   bool
 	lazy       *event
 	background *event
 

@@ -55,7 +55,6 @@ type SideState struct {
 	streams   []*stream // primary → local secondaries
 	dag       memberCopy
 	created   time.Time
-	clusterID string
 }
 
 // memberCopy is one side's own copy of the distributed AG.

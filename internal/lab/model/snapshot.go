@@ -272,7 +272,7 @@ func (m *Model) databaseView(c *Copy, n *Snapshot) *Database {
 	}
 	d.Own = Progress{EndOfLog: c.num.lsn(c.end-c.lastBlock, 1), Hardened: c.num.lsn(c.hardened, 1), Truncation: c.num.lsn(c.truncation, 1),
 		Commit: c.lastCommit, CommitTime: c.lastCommitTime, HardenedTime: c.hardenedTime, ReceivedTime: c.receivedTime, RedoneTime: c.redoneTime,
-		RedoRate: c.redoRate.kb(), RedoQueue: int64(c.hardened-c.redone) / 2}
+		RedoRate: c.redoRate.kb(), RedoQueue: kb(c.hardened - c.redone)}
 	d.Own.Received = d.Own.EndOfLog
 	d.Own.Redone = c.num.lsn(max(c.redone-c.lastBlock, 0), 1)
 	d.Own.Recovery = c.num.lsn(max(c.checkpoint, 0), 1)
@@ -380,16 +380,19 @@ func (m *Model) remoteView(f *flow, id GUID) RemoteView {
 	if !f.linked && k.heard {
 		from = min(k.received, c.sealed)
 	}
-	r.SendQueue = int64(max(c.sealed-from, 0)) / 2
+	r.SendQueue = kb(max(c.sealed-from, 0))
 	if !k.heard {
 		r.SendQueue = 0
 		return r
 	}
 	r.Progress = Progress{EndOfLog: c.num.lsn(k.received-k.lastBlock, 1), Received: c.num.lsn(k.received-k.lastBlock, 1), Hardened: c.num.lsn(k.hardened, 1),
 		Redone: c.num.lsn(max(k.redone-k.lastBlock, 0), 1), Recovery: lsnMax, Truncation: c.num.lsn(k.truncation, 1), Commit: k.commit, CommitTime: k.commitTime,
-		HardenedTime: k.hardenedTime, ReceivedTime: k.receivedTime, RedoneTime: k.redoneTime, RedoRate: k.redoRate, RedoQueue: int64(k.hardened-k.redone) / 2}
+		HardenedTime: k.hardenedTime, ReceivedTime: k.receivedTime, RedoneTime: k.redoneTime, RedoRate: k.redoRate, RedoQueue: kb(k.hardened - k.redone)}
 	if !r.Suspended && c.lastCommitTime.After(k.commitTime) && !k.commitTime.IsZero() {
 		r.Lag = int64(c.lastCommitTime.Sub(k.commitTime).Seconds())
 	}
 	return r
 }
+
+// kb rounds a stretch of log up to KB, as a queue that is not empty never reads 0.
+func kb(units Pos) int64 { return (int64(units) + 1) / 2 }

@@ -19,7 +19,7 @@ func (t *table) Columns() []tsql.Column { return t.columns }
 func (t *table) Scan(ctx context.Context, yield func([]any) bool) *tsql.Error {
 	for n, r := range t.view.Rows(t.env()) {
 		if n%1024 == 1023 && ctx.Err() != nil {
-			return nil // the session notices
+			return tsql.NewError(3621, 16, 0, "The statement has been terminated.")
 		}
 		t.view.check(r)
 		row := r

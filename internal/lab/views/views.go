@@ -164,8 +164,6 @@ func typ(s string) tsql.Type {
 // Small converters, so that rows read like rows.
 func i64[T ~int | ~int64 | ~int32 | ~uint32 | ~uint16](v T) any { return int64(v) }
 
-func bit(b bool) any { return b }
-
 func lsn(l model.LSN) any { return tsql.Decimal{V: l.Big()} }
 
 func guid(g model.GUID) any {

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const good = `dags:
+  - name: erp-prod
+    group: DAG
+    source: {ag: OnPremAG, instances: ["sqlserver://reader:hunter2@sql1:1433?encrypt=strict"]}
+    target: {ag: AzureAG, instances: ["sqlserver://reader:hunter2@sql2:1433?encrypt=strict"]}
+`
+
+// What a person sees without a server: exit codes, one clear sentence, no
+// secret.
+func TestCommandLine(t *testing.T) {
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "dag_exporter.yml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, tt := range []struct {
+		name        string
+		args        []string
+		code        int
+		out, errOut string
+	}{
+		{"good file", []string{"--config.check", "--config.file=" + file(good)}, exitOK, "1 DAG", ""},
+		{"the command may be named", []string{"serve", "--config.check", "--config.file=" + file(good)}, exitOK, "1 DAG", ""},
+		{"unknown key", []string{"--config.check", "--config.file=" + file(good+"    colour: blue\n")}, exitConfig, "", ":6:"},
+		{"no encrypt", []string{"--config.check", "--config.file=" + file(strings.Replace(good, "?encrypt=strict", "", 1))}, exitConfig, "", "encrypt"},
+		{"a bad file does not start either", []string{"--config.file=" + file("dags: 7\n")}, exitConfig, "", "dag_exporter.yml:1"},
+		{"no file", []string{"--config.file=" + filepath.Join(t.TempDir(), "none.yml")}, exitConfig, "", "none.yml"},
+		{"unknown flag", []string{"--nonsense"}, exitConfig, "", "nonsense"},
+		{"version", []string{"--version"}, exitOK, "dag_exporter, version", ""},
+		{"help", []string{"--help"}, exitOK, "--[no-]collector.lsn_slot", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out, errOut strings.Builder
+			if code := run(tt.args, &out, &errOut); code != tt.code {
+				t.Errorf("exit code %d, want %d\n%s%s", code, tt.code, out.String(), errOut.String())
+			}
+			if !strings.Contains(out.String(), tt.out) || !strings.Contains(errOut.String(), tt.errOut) {
+				t.Errorf("want %q on stdout and %q on stderr, have\n%s---\n%s", tt.out, tt.errOut, out.String(), errOut.String())
+			}
+			if strings.Contains(out.String()+errOut.String(), "hunter2") {
+				t.Error("the password is shown")
+			}
+		})
+	}
+}

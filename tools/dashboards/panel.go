@@ -1,0 +1,195 @@
+package main
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+	"github.com/grafana/grafana-foundation-sdk/go/statetimeline"
+	"github.com/grafana/grafana-foundation-sdk/go/table"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
+)
+
+// panel is what differs between panels; build adds the rest.
+type panel struct {
+	kind                     string
+	title, description, unit string
+	w, h                     uint32
+	queries                  []query
+	links                    []dashboard.DashboardLink
+
+	words          []word // value mappings
+	steps          []dashboard.Threshold
+	fixed          string // one colour for everything
+	noValue        string
+	decimals       *float64
+	min, max       *float64
+	overrides      []dashboard.DashboardFieldConfigSourceOverrides
+	transformation []dashboard.DataTransformerConfig
+
+	options, custom any
+}
+
+func (p panel) build(id uint32, at dashboard.GridPos, scrape string) dashboard.Panel {
+	format := prometheus.PromQueryFormatTimeSeries
+	if p.kind == "table" {
+		format = prometheus.PromQueryFormatTable
+	}
+	var targets []variants.Dataquery
+	for n, q := range p.queries {
+		targets = append(targets, q.target(n, format, scrape))
+	}
+	field := dashboard.FieldConfig{
+		Unit: ptr(p.unit), Decimals: p.decimals, Min: p.min, Max: p.max, Custom: p.custom,
+		Mappings: mappings(p.words), Color: &dashboard.FieldColor{Mode: dashboard.FieldColorModeIdPaletteClassic},
+	}
+	if p.steps != nil {
+		field.Thresholds = &dashboard.ThresholdsConfig{Mode: dashboard.ThresholdsModeAbsolute, Steps: p.steps}
+		if p.kind != "timeseries" {
+			field.Color.Mode = dashboard.FieldColorModeIdThresholds
+		}
+	}
+	if p.fixed != "" {
+		field.Color = &dashboard.FieldColor{Mode: dashboard.FieldColorModeIdFixed, FixedColor: ptr(p.fixed)}
+	}
+	if p.noValue != "" {
+		field.NoValue = ptr(p.noValue)
+	}
+	overrides := p.overrides
+	if overrides == nil {
+		overrides = []dashboard.DashboardFieldConfigSourceOverrides{}
+	}
+	return dashboard.Panel{
+		Type: p.kind, Id: &id, Title: ptr(p.title), Description: ptr(p.description), Datasource: &source, GridPos: &at,
+		Targets: targets, Links: p.links, Transformations: p.transformation, Options: p.options,
+		FieldConfig: &dashboard.FieldConfigSource{Defaults: field, Overrides: overrides},
+	}
+}
+
+// bigWord is a stat that shows a state as a word on its colour. Whatever has
+// no word, and no data at all, is red: nothing looks well when it is not known.
+func bigWord(title, description string, w, h uint32, words []word, noValue string, q ...query) panel {
+	o := stat.NewOptions()
+	o.GraphMode, o.ColorMode = common.BigValueGraphModeNone, common.BigValueColorModeBackgroundSolid
+	o.JustifyMode, o.TextMode = common.BigValueJustifyModeCenter, common.BigValueTextModeValue
+	if len(q) > 1 || q[0].legend != "" {
+		o.TextMode = common.BigValueTextModeValueAndName
+	}
+	o.ReduceOptions.Calcs = []string{"lastNotNull"}
+	return panel{
+		kind: "stat", title: title, description: description, unit: "none", w: w, h: h, queries: q,
+		words: words, steps: steps(red), noValue: noValue, options: o,
+	}
+}
+
+// number is a stat that shows numbers, by default without a judgement.
+func number(title, description, unit string, w, h uint32, noValue string, q ...query) panel {
+	p := bigWord(title, description, w, h, nil, noValue, q...)
+	o := p.options.(*stat.Options)
+	o.ColorMode = common.BigValueColorModeValue
+	p.unit, p.steps = unit, steps(plain)
+	return p
+}
+
+// lines is a graph. The legend is a list of short names: a table would hide
+// databases behind a scroll bar.
+func lines(title, description, unit string, w, h uint32, q ...query) panel {
+	o := timeseries.NewOptions()
+	o.Legend = common.VizLegendOptions{
+		DisplayMode: common.LegendDisplayModeList, Placement: common.LegendPlacementBottom, ShowLegend: true, Calcs: []string{},
+	}
+	o.Tooltip = common.VizTooltipOptions{Mode: common.TooltipDisplayModeMulti, Sort: common.SortOrderDescending}
+	return panel{
+		kind: "timeseries", title: title, description: description, unit: unit, w: w, h: h, queries: q, options: o,
+		custom: &timeseries.FieldConfig{
+			LineWidth: ptr(1.0), FillOpacity: ptr(8.0), ShowPoints: ptr(common.VisibilityModeNever),
+			SpanNulls: &common.BoolOrFloat64{Bool: ptr(false)},
+		},
+	}
+}
+
+// timeline shows states over time, one row a series. The values must be the
+// numbers of one enum: a row for each state of a StateSet cannot be read.
+func timeline(title, description string, w, h uint32, words []word, q ...query) panel {
+	o := statetimeline.NewOptions()
+	o.ShowValue, o.RowHeight, o.PerPage = common.VisibilityModeNever, 0.85, nil
+	o.Legend = common.VizLegendOptions{
+		DisplayMode: common.LegendDisplayModeList, Placement: common.LegendPlacementBottom, ShowLegend: true, Calcs: []string{},
+	}
+	return panel{
+		kind: "state-timeline", title: title, description: description, unit: "none", w: w, h: h, queries: q,
+		words: words, steps: steps(red), options: o,
+		custom: &statetimeline.FieldConfig{
+			LineWidth: ptr(uint32(0)), FillOpacity: ptr(uint32(80)), SpanNulls: &statetimeline.BoolOrUint32{Bool: ptr(false)},
+		},
+	}
+}
+
+// column of a table: the label or the query that it shows, and how.
+type column struct {
+	from, title, unit string
+	width             float64
+	words             []word
+	steps             []dashboard.Threshold
+	link              *dashboard.DashboardLink
+}
+
+// grid is a table that joins instant queries by their common labels. sort
+// names the column that the worst rows come first by.
+func grid(title, description string, w, h uint32, sort string, desc bool, columns []column, q ...query) panel {
+	o := table.NewOptions()
+	o.Footer = nil // its null reducer fails the SDK's own strict decoder, and 13's schema has no footer
+	o.SortBy = []common.TableSortByFieldState{{DisplayName: sort, Desc: &desc}}
+	p := panel{
+		kind: "table", title: title, description: description, unit: "short", w: w, h: h, queries: q, options: o,
+		steps: steps(plain), custom: &table.FieldConfig{Align: common.FieldTextAlignmentAuto},
+	}
+	names, order := map[string]any{}, map[string]any{}
+	keep := []any{}
+	for n, c := range columns {
+		names[c.from], order[c.from] = c.title, n
+		keep = append(keep, c.from)
+		p.overrides = append(p.overrides, c.override())
+	}
+	p.transformation = []dashboard.DataTransformerConfig{
+		{Id: "merge", Options: map[string]any{}},
+		{Id: "filterFieldsByName", Options: map[string]any{"include": map[string]any{"names": keep}}},
+		{Id: "organize", Options: map[string]any{"excludeByName": map[string]any{}, "indexByName": order, "renameByName": names}},
+	}
+	return p
+}
+
+func (c column) override() dashboard.DashboardFieldConfigSourceOverrides {
+	out := dashboard.DashboardFieldConfigSourceOverrides{Matcher: dashboard.MatcherConfig{Id: "byName", Options: c.title}}
+	set := func(id string, value any) {
+		out.Properties = append(out.Properties, dashboard.DynamicConfigValue{Id: id, Value: value})
+	}
+	if c.unit != "" {
+		set("unit", c.unit)
+	}
+	if c.width != 0 {
+		set("custom.width", c.width)
+	}
+	if c.words != nil {
+		set("mappings", mappings(c.words))
+		c.steps = steps(red)
+	}
+	if c.steps != nil {
+		set("thresholds", dashboard.ThresholdsConfig{Mode: dashboard.ThresholdsModeAbsolute, Steps: c.steps})
+		set("custom.cellOptions", map[string]any{"type": "color-background", "mode": "basic"})
+	}
+	if c.link != nil {
+		set("links", []dashboard.DashboardLink{*c.link})
+	}
+	return out
+}
+
+// steps are thresholds: a base colour, then pairs of value and colour.
+func steps(base string, pairs ...any) []dashboard.Threshold {
+	out := []dashboard.Threshold{{Color: base}}
+	for n := 0; n < len(pairs); n += 2 {
+		out = append(out, dashboard.Threshold{Value: ptr(pairs[n].(float64)), Color: pairs[n+1].(string)})
+	}
+	return out
+}
