@@ -443,3 +443,31 @@ func failOver(s, t *Reading) {
 		s.Databases[i].Link, t.Databases[i].Link = nil, s.Databases[i].Link
 	}
 }
+
+// Just after a failover the old primary is on the former fork: told, never
+// better than behind, and not called a divergence. Another family is one.
+func TestForkAfterFailover(t *testing.T) {
+	for name, c := range map[string]struct {
+		source, target Role
+		family         string
+		want           State
+	}{
+		"before the failover":       {RolePrimary, RoleSecondary, "f", StateDiverged},
+		"both demoted":              {RoleSecondary, RoleSecondary, "f", StateDiverged},
+		"after it":                  {RoleSecondary, RolePrimary, "f", StateBehind},
+		"after it, of other family": {RoleSecondary, RolePrimary, "g", StateDiverged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmp := comparison{}
+			cmp.direction, _ = directionOf(c.source, c.target)
+			p := pair{name: "db", source: &Database{Lineage: &Lineage{FamilyGUID: "f", ForkGUID: "1"}}, target: &Database{Lineage: &Lineage{FamilyGUID: c.family, ForkGUID: "2"}}}
+			if got := cmp.diverged(p); got != (c.want == StateDiverged) {
+				t.Errorf("diverged: %v", got)
+			}
+			told := strings.Contains(strings.Join(cmp.wrong(p), ";"), "recovery fork from before the failover")
+			if want := c.target == RolePrimary; told != want {
+				t.Errorf("told in the reason: %v, want %v", told, want)
+			}
+		})
+	}
+}

@@ -33,7 +33,7 @@ func (c *comparison) database(p pair) DatabaseConvergence {
 		d.Position, d.Basis = PositionUnknown, ""
 		d.State, d.Reason = StateUnknown, "one side has two databases whose names differ in case only"
 		return d
-	case diverged(p.source, p.target):
+	case c.diverged(p):
 		d.State, d.Reason = StateDiverged, "the two copies are on different recovery forks: equal LSNs mean nothing, the target must be seeded anew"
 		return d
 	case c.direction == DirectionBoth:
@@ -143,6 +143,9 @@ func (c *comparison) wrong(p pair) (reasons []string) {
 				reasons = append(reasons, fmt.Sprintf("it is %s on the %s", shown(string(state)), s.side))
 			}
 		}
+	}
+	if _, fork := lineageDiffers(p.source, p.target); fork && c.direction == DirectionTargetToSource {
+		reasons = append(reasons, "the source's copy is on the recovery fork from before the failover: the link has not brought it over yet, or it went its own way and must be seeded anew")
 	}
 	if c.single() {
 		if primary, _ := (DatabaseConvergence{Source: p.source, Target: p.target}).inDirection(c.direction); primary.Link != nil {
@@ -321,13 +324,21 @@ func commitLag(primary, forwarder *Database) Opt[time.Duration] {
 	return Some(primary.Own.LastCommitTime.V.Sub(forwarder.Own.LastCommitTime.V))
 }
 
-// diverged needs both lineages; they are not read with every scrape.
-func diverged(source, target *Database) bool {
+// diverged needs both lineages; they are not read with every scrape. After a
+// failover from source to target the old primary's copy is on the former fork
+// until the link has brought it over: not better than behind (see wrong), but
+// no divergence by that alone.
+func (c *comparison) diverged(p pair) bool {
+	family, fork := lineageDiffers(p.source, p.target)
+	return family || fork && c.direction != DirectionTargetToSource
+}
+
+func lineageDiffers(source, target *Database) (family, fork bool) {
 	if source == nil || target == nil || source.Lineage == nil || target.Lineage == nil {
-		return false
+		return false, false
 	}
 	differ := func(a, b string) bool { return a != "" && b != "" && !strings.EqualFold(a, b) }
-	return differ(source.Lineage.ForkGUID, target.Lineage.ForkGUID) || differ(source.Lineage.FamilyGUID, target.Lineage.FamilyGUID)
+	return differ(source.Lineage.FamilyGUID, target.Lineage.FamilyGUID), differ(source.Lineage.ForkGUID, target.Lineage.ForkGUID)
 }
 
 // NewDelta is a minus b, exact; unknown if either is.

@@ -40,7 +40,8 @@ func TestGoldenReadings(t *testing.T) {
 		golden(t, fmt.Sprintf("role_%d.sql", major), roleBatch(n, major))
 	}
 	golden(t, "probe.sql", probeBatch)
-	golden(t, "discover.sql", discoverBatch)
+	golden(t, "discover_15.sql", discoverBatch(15))
+	golden(t, "discover_16.sql", discoverBatch(16))
 }
 
 func testGuard() Guard {

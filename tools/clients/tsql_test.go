@@ -67,10 +67,9 @@ func says(t *testing.T, got string, parts ...string) {
 
 func TestTsql(t *testing.T) {
 	l := theLab(t)
-	want := guideRows(t, l)
 	for _, version := range []string{"7.2", "7.3", "7.4"} {
 		for _, encryption := range []string{"off", "request", "require"} {
-			t.Run(encryption+"/"+version, func(t *testing.T) { tsqlCases(t, l, want, encryption, version) })
+			t.Run(encryption+"/"+version, func(t *testing.T) { tsqlCases(t, l, guideRows(t, l), encryption, version) })
 		}
 	}
 }

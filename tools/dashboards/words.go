@@ -29,24 +29,30 @@ type word struct {
 	text, colour string
 }
 
+// nothing marks the word for "there is no such value"; without one it is
+// "not known", in red.
+const nothing = "nothing"
+
 func mappings(words []word) []dashboard.ValueMapping {
 	if len(words) == 0 {
 		return nil
 	}
 	m := dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: map[string]dashboard.ValueMappingResult{}}
+	absent := dashboard.ValueMappingResult{Text: ptr("not known"), Color: ptr(red)}
 	for n, w := range words {
-		m.Options[strconv.FormatFloat(w.value, 'f', -1, 64)] = dashboard.ValueMappingResult{
-			Text: ptr(w.text), Color: ptr(w.colour), Index: ptr(int32(n)),
+		result := dashboard.ValueMappingResult{Text: ptr(w.text), Color: ptr(w.colour), Index: ptr(int32(n))}
+		if w.state == nothing {
+			absent = result
+			continue
 		}
+		m.Options[strconv.FormatFloat(w.value, 'f', -1, 64)] = result
 	}
+	absent.Index = ptr(int32(len(words)))
 	return []dashboard.ValueMapping{
 		{ValueMap: &m},
 		{SpecialValueMap: &dashboard.SpecialValueMap{
-			Type: dashboard.MappingTypeSpecialValue,
-			Options: dashboard.DashboardSpecialValueMapOptions{
-				Match:  dashboard.SpecialValueMatchNullAndNan,
-				Result: dashboard.ValueMappingResult{Text: ptr("not known"), Color: ptr(red), Index: ptr(int32(len(words)))},
-			},
+			Type:    dashboard.MappingTypeSpecialValue,
+			Options: dashboard.DashboardSpecialValueMapOptions{Match: dashboard.SpecialValueMatchNullAndNan, Result: absent},
 		}},
 	}
 }
@@ -57,11 +63,11 @@ func mappings(words []word) []dashboard.ValueMapping {
 func code(metric, matchers, label, keep string, words []word) string {
 	var parts []string
 	for _, w := range words {
-		if w.state != "" {
-			parts = append(parts, fmt.Sprintf("%s{%s%s=%q} == 1) * 0 + %g", metric, prefix(matchers), label, w.state, w.value))
+		if w.state != "" && w.state != nothing {
+			parts = append(parts, fmt.Sprintf("(%s{%s%s=%q} == 1) * 0 + %g", metric, prefix(matchers), label, w.state, w.value))
 		}
 	}
-	return "min by (" + keep + ") ((" + strings.Join(parts, " or (") + ")"
+	return "min by (" + keep + ") (\n  " + strings.Join(parts, "\n  or ") + "\n)"
 }
 
 func prefix(matchers string) string {
@@ -132,6 +138,7 @@ var (
 	connected = []word{{0, "", "DISCONNECTED", red}, {1, "", "connected", green}}
 	gates     = []word{{0, "", "closed", orange}, {1, "", "open", green}}
 	phases    = []word{
+		{0, nothing, "no webhook", grey},
 		{0, "idle", "idle", grey},
 		{1, "lock", "LOCK", blue},
 		{2, "mark", "MARK", blue},

@@ -68,7 +68,9 @@ func generate(valuesPath, templatePath string) ([]byte, error) {
 	}
 	// Delimiters that PromQL does not use; {{ }} stay for Prometheus.
 	t := template.New(templatePath).Delims("<<", ">>").Option("missingkey=error").Funcs(template.FuncMap{
-		"labels": func(severity string) string { return labels(severity, values["extra_labels"]) },
+		"labels": func(severity string, inhibitClass ...string) string {
+			return labels(severity, inhibitClass, values["extra_labels"])
+		},
 	})
 	if t, err = t.Parse(string(text)); err != nil {
 		return nil, err
@@ -78,9 +80,13 @@ func generate(valuesPath, templatePath string) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// labels is the flow mapping of an alert's labels.
-func labels(severity string, extra any) string {
+// labels is the flow mapping of an alert's labels. The inhibit class, where
+// there is one, is what alertmanager.yml inhibits by.
+func labels(severity string, inhibitClass []string, extra any) string {
 	parts := []string{"severity: " + severity}
+	for _, class := range inhibitClass {
+		parts = append(parts, "inhibit_class: "+class)
+	}
 	if m, ok := extra.(map[string]any); ok {
 		for _, k := range slices.Sorted(maps.Keys(m)) {
 			parts = append(parts, fmt.Sprintf("%s: %q", k, fmt.Sprint(m[k])))
