@@ -10,6 +10,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// startAlerts may start a cutover.
+var startAlerts = []string{"DAGNearConvergence", "DAGConverged", "DAGSynchronized"}
+
 type ruleFile struct {
 	Groups []struct {
 		Rules []struct {
@@ -39,7 +42,11 @@ func shipped(t *testing.T) map[string]map[string]string {
 			if r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
 				t.Errorf("%s: severity, summary and description are wanted", r.Alert)
 			}
-			if strings.Contains(r.Alert, "Converge") || r.Alert == "DAGSynchronized" {
+			class := r.Labels["inhibit_class"]
+			if class != "" && (r.Labels["severity"] == "critical" || strings.HasPrefix(r.Alert, "DAGCutover")) {
+				t.Errorf("%s: a critical alert, or one of the cutover itself, is never inhibited", r.Alert)
+			}
+			if slices.Contains(startAlerts, r.Alert) {
 				if r.For != "" || r.KeepFiringFor != "" {
 					t.Errorf("%s: a start alert has no for and no keep_firing_for: both invent time that nobody saw", r.Alert)
 				}

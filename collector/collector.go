@@ -25,6 +25,9 @@ type SideResult struct {
 	Reading  *hadr.Reading // nil: not read
 	Reason   string        // ReasonNone, or why there is no reading: one of Options.Reasons
 	Duration time.Duration // of the reading, waiting included
+	// Verified is whether the server's certificate is verified on every
+	// connection to this side.
+	Verified hadr.Opt[bool]
 }
 
 // Snapshot is one DAG in one scrape.

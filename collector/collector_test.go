@@ -73,9 +73,9 @@ func side(s hadr.Side, names ...string) *hadr.Reading {
 func snapshot(source, target *hadr.Reading, expected ...string) *Snapshot {
 	result := func(r *hadr.Reading) SideResult {
 		if r == nil {
-			return SideResult{Reason: "timeout", Duration: 3 * time.Second}
+			return SideResult{Reason: "timeout", Duration: 3 * time.Second, Verified: some(true)}
 		}
-		return SideResult{Reading: r, Reason: ReasonNone, Duration: 25 * time.Millisecond}
+		return SideResult{Reading: r, Reason: ReasonNone, Duration: 25 * time.Millisecond, Verified: some(true)}
 	}
 	return &Snapshot{DAG: "erp-prod", Source: result(source), Target: result(target), Convergence: hadr.Compare(source, target, hadr.Options{
 		Group: "DAG", Databases: expected, Near: hadr.Bounds{LogSendQueue: 64 << 20, RedoQueue: 256 << 20},

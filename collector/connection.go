@@ -6,6 +6,9 @@ var (
 	connectionEncrypted = gauge(Fact, "connection_encrypted",
 		"Whether the exporter's own connection to this side is encrypted, as the server sees it.",
 		"dag", "side")
+	connectionVerified = gauge(Fact, "connection_certificate_verified",
+		"Whether the exporter verifies the certificate of every instance of this side: 0 with trustservercertificate=true or without encryption, when anybody in between can pretend to be the server.",
+		"dag", "side")
 	permissionMissing = gauge(Fact, "permission_missing",
 		"A right that the exporter's login lacks on this side; what it would show is unknown. Always 1.",
 		"dag", "side", "permission")
@@ -20,7 +23,7 @@ var (
 var connection = Group{
 	Name:    "connection",
 	Help:    "How the exporter is connected, what it may not see, and the addresses that the sides know of each other.",
-	metrics: []*metric{connectionEncrypted, permissionMissing, listenerInfo, listenersAgree},
+	metrics: []*metric{connectionEncrypted, connectionVerified, permissionMissing, listenerInfo, listenersAgree},
 	collect: collectConnection,
 }
 
@@ -32,6 +35,9 @@ func collectConnection(s *Snapshot, out sink, _ *Options) {
 		}
 		if r.Identity.Encrypted.OK {
 			out.put(connectionEncrypted, oneIf(r.Identity.Encrypted.V), s.DAG, side.name)
+		}
+		if side.Verified.OK {
+			out.put(connectionVerified, oneIf(side.Verified.V), s.DAG, side.name)
 		}
 		for _, p := range r.Missing {
 			out.put(permissionMissing, 1, s.DAG, side.name, p)

@@ -3,9 +3,15 @@ package cutover
 import (
 	"fmt"
 	"hash/maphash"
+	"math"
+	"math/rand/v2"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,19 +27,36 @@ import (
 // be refused, lost, late; the process may crash before the first journal
 // write, between it and the act, and between the act and the second write.
 // What heals (link, side, hold) costs nothing, what breaks costs one fault.
+//
+// The search is depth first, and bounded by a number of states where there
+// are more than time for. A bounded depth-first search sees only faults near
+// the end of the run, so the first faults are collected before anything else,
+// and each gets its share of the bound: see search.
 type checker struct {
 	p       Plan
 	hash    string
 	off     rules
-	limit   int // states; 0 = no limit
-	seen    map[uint64]struct{}
-	seed    maphash.Seed
+	sp      *space
 	path    []string
-	bad     string // first violation, with its trace
+	roots   *[]root // not nil: the first fault ends a path, which goes here
+	quota   int64   // states that this walker may still add
 	ends    map[Outcome]int
 	pages   map[string]int
 	decides int
+	cut     int // paths cut at pathLimit that were still on their way to an end
+	buf     []byte
 }
+
+// root is the state after the first fault of a run, and how it was reached.
+type root struct {
+	n    node
+	path []string
+}
+
+// pathLimit bounds the recursion, two entries a round. A path that long is cut
+// and proves nothing by its length: what tells "still on its way" from "no
+// end" is healed.
+const pathLimit = 500
 
 type node struct {
 	w      world
@@ -43,57 +66,17 @@ type node struct {
 	rb     bool
 	first  hadr.Side
 	budget int8
-}
-
-// fault is one thing that the environment may do.
-type fault struct {
-	name string
-	cost int8
-	when func(n *node) bool
-	do   func(n *node)
-}
-
-func restart(s *simSide) { s.start++; s.lock = false }
-
-var faults = []fault{
-	{"a commit", 1, func(n *node) bool { return !n.w.quiet && n.w.acked < 6 }, func(n *node) { n.w.write() }},
-	{"a transaction opens", 1, func(n *node) bool { return !n.w.open && n.w.s[0].role == hadr.RolePrimary && !n.w.quiet }, func(n *node) { n.w.open = true }},
-	{"the transaction ends", 0, func(n *node) bool { return n.w.open }, func(n *node) { n.w.open = false }},
-	{"link cut", 1, func(n *node) bool { return n.w.link }, func(n *node) { n.w.link = false }},
-	{"link heals", 0, func(n *node) bool { return !n.w.link }, func(n *node) { n.w.link = true }},
-	{"source unreadable", 1, func(n *node) bool { return !n.w.s[0].down }, func(n *node) { n.w.s[0].down = true }},
-	{"source readable", 0, func(n *node) bool { return n.w.s[0].down }, func(n *node) { n.w.s[0].down = false }},
-	{"target unreadable", 1, func(n *node) bool { return !n.w.s[1].down }, func(n *node) { n.w.s[1].down = true }},
-	{"target readable", 0, func(n *node) bool { return n.w.s[1].down }, func(n *node) { n.w.s[1].down = false }},
-	{"source restarts", 1, func(n *node) bool { return n.w.s[0].start == 1 }, func(n *node) { restart(&n.w.s[0]) }},
-	{"target restarts", 1, func(n *node) bool { return n.w.s[1].start == 1 }, func(n *node) { restart(&n.w.s[1]) }},
-	{"source fails over locally, to a replica that lags", 1, func(n *node) bool { return n.w.s[0].server == 1 }, func(n *node) {
-		s := &n.w.s[0]
-		s.server, s.lock, s.marker = 2, false, 0
-		s.log = min(s.log, n.w.s[1].log)
-	}},
-	{"target fails over locally, to a replica that lags", 1, func(n *node) bool { return n.w.s[1].server == 1 }, func(n *node) {
-		s := &n.w.s[1]
-		s.server, s.lock, s.marker = 2, false, 0
-		s.log--
-	}},
-	{"source reads RESOLVING", 1, func(n *node) bool { return n.w.s[0].role == hadr.RoleSecondary && n.w.lates < 4 }, func(n *node) { n.w.s[0].role = hadr.RoleResolving }},
-	{"source reads SECONDARY again", 0, func(n *node) bool { return n.w.s[0].role == hadr.RoleResolving }, func(n *node) { n.w.s[0].role = hadr.RoleSecondary }},
-	{"both show 0 for every LSN", 1, func(n *node) bool { return !n.w.s[0].zero }, func(n *node) { n.w.s[0].zero, n.w.s[1].zero = true, true }},
-	{"LSNs are back", 0, func(n *node) bool { return n.w.s[0].zero }, func(n *node) { n.w.s[0].zero, n.w.s[1].zero = false, false }},
-	{"RSSTC travels to the target", 1, func(n *node) bool { return n.w.s[0].rsstc == 1 && n.w.s[1].rsstc == 0 }, func(n *node) { n.w.s[1].rsstc = 1 }},
-	{"hold", 1, func(n *node) bool { return !n.held }, func(n *node) { n.held = true }},
-	{"release", 0, func(n *node) bool { return n.held }, func(n *node) { n.held = false }},
-	{"rollback asked for", 1, func(n *node) bool { return !n.rb }, func(n *node) { n.rb = true }},
-	{"another engine writes its run id", 1, func(n *node) bool { return n.w.s[1].marker < 2 && !n.w.s[1].lock }, func(n *node) { n.w.s[1].marker = 2 }},
-	{"a DBA sends S2", 1, func(n *node) bool { return n.w.s[0].role == hadr.RolePrimary }, func(n *node) { n.w.dba = true; n.w.land(Demote, 0) }},
-	{"a DBA sends S3 to the target", 1, func(n *node) bool { return n.w.s[1].role == hadr.RoleSecondary }, func(n *node) { n.w.dba = true; n.w.land(Promote, 1) }},
+	whole  int8 // the budget at the start
 }
 
 func (n *node) fork() node { return *n } // Decide and Record copy the intent themselves
 
+func (c *checker) stopped() bool {
+	return c.sp.bad.Load() != nil || c.quota <= 0 || c.sp.limit > 0 && c.sp.count.Load() >= c.sp.limit
+}
+
 func (c *checker) visit(n *node, label string) {
-	if c.bad != "" || c.limit > 0 && len(c.seen) >= c.limit {
+	if c.stopped() {
 		return
 	}
 	c.path = append(c.path, label)
@@ -102,30 +85,33 @@ func (c *checker) visit(n *node, label string) {
 		c.fail(bad...)
 		return
 	}
-	k := c.key(n)
-	if _, ok := c.seen[k]; ok {
+	if c.roots != nil && n.budget < n.whole {
+		*c.roots = append(*c.roots, root{*n, slices.Clone(c.path)})
 		return
 	}
-	c.seen[k] = struct{}{}
+	if !c.sp.seen.add(c.key(n)) {
+		return
+	}
+	c.sp.count.Add(1)
+	c.quota--
 	if !n.in.Ended.IsZero() {
 		c.ends[n.in.Outcome]++
 		c.linger(n)
 		return
 	}
-	if len(c.path) > 500 { // two entries a round
-		c.fail("no end in 250 rounds")
-		return
-	}
-	if n.budget == 0 {
+	if n.budget == 0 || len(c.path) > pathLimit {
 		c.healed(n)
+	}
+	if len(c.path) > pathLimit {
+		c.cut++
+		return
 	}
 	c.round(n)
 }
 
 func (c *checker) fail(bad ...string) {
-	if c.bad == "" {
-		c.bad = strings.Join(bad, "; ") + "\n  " + strings.Join(c.path, "\n  ")
-	}
+	s := strings.Join(bad, "; ") + "\n  " + strings.Join(c.path, "\n  ")
+	c.sp.bad.CompareAndSwap(nil, &s)
 }
 
 // linger: after the end everything that may still land lands.
@@ -143,10 +129,11 @@ func (c *checker) linger(n *node) {
 }
 
 // healed: once faults stop, the run ends, or a page stands that names what a
-// human is to do.
+// human is to do. The healed run is a single path, so a state that comes twice
+// comes for ever: that, and nothing else, is "no end".
 func (c *checker) healed(n *node) {
 	m := n.fork()
-	m.w.link, m.held = true, false
+	m.w.link, m.held, m.budget = true, false, 0
 	for i := range m.w.s {
 		m.w.s[i].down, m.w.s[i].zero = false, false
 		if m.w.s[i].role == hadr.RoleResolving {
@@ -157,7 +144,8 @@ func (c *checker) healed(n *node) {
 	for i := range m.w.lates {
 		m.w.late[i].left = 1
 	}
-	for range 70 {
+	var way []uint64
+	for {
 		if !m.in.Ended.IsZero() || m.in.Stuck != "" {
 			if m.in.Stuck != "" {
 				c.pages[m.in.Stuck]++
@@ -165,6 +153,22 @@ func (c *checker) healed(n *node) {
 			if bad := checkEnd(&m.w, m.in); len(bad) > 0 {
 				c.fail(append(bad, "(in the healed run)")...)
 			}
+			break
+		}
+		k := c.key(&m)
+		if c.sp.good.has(k) {
+			break
+		}
+		if slices.Contains(way, k) {
+			if m.in.Page != nil {
+				c.pages[m.in.Page.Code]++
+				break
+			}
+			c.fail(fmt.Sprintf("faults have stopped, nothing changes any more, and there is neither an end nor a page: phase %s", m.in.Phase))
+			return
+		}
+		if way = append(way, k); len(way) > 1000 {
+			c.fail(fmt.Sprintf("faults have stopped, and in 1000 rounds there was neither an end nor a standstill: phase %s", m.in.Phase))
 			return
 		}
 		m.now = m.now.Add(tick)
@@ -178,16 +182,13 @@ func (c *checker) healed(n *node) {
 		m.in = d.Intent
 		c.apply(&m, d, outcomes[0])
 	}
-	if m.in.Page != nil {
-		c.pages[m.in.Page.Code]++
-		return
+	for _, k := range way {
+		c.sp.good.add(k)
 	}
-	c.fail(fmt.Sprintf("faults have stopped, and there is neither an end nor a page: phase %s", m.in.Phase))
 }
 
 func (c *checker) observe(n *node, between *fault) Observation {
-	out := outside(c.p, n.now)
-	out.Armed.PlanHash = c.hash
+	out := outsideOf(c.hash, n.now)
 	if n.held {
 		held(n.now, &out)
 	}
@@ -212,78 +213,6 @@ func (c *checker) decide(n *node, o *Observation) Decision {
 	d := decide(c.off, &c.p, c.hash, n.in, o, n.now.Add(50*time.Millisecond))
 	n.first = d.Want.First
 	return d
-}
-
-// outcome of an act, and where the process crashes.
-type outcome struct {
-	name   string
-	cost   int8
-	answer Answer
-	now    bool // the effect is there at once
-	late   bool // the effect comes later
-	crash  int8 // 0 no, 1 before the journal, 2 after it, before the act, 3 after the act
-}
-
-var outcomes = []outcome{
-	{name: "accepted", answer: AnswerAccepted, now: true},
-	{name: "accepted, lands later", cost: 1, answer: AnswerAccepted, late: true},
-	{name: "answer lost, done", cost: 1, now: true},
-	{name: "answer lost, lands later", cost: 1, late: true},
-	{name: "answer lost, not done", cost: 1},
-	{name: "refused", cost: 1, answer: AnswerRefused},
-	{name: "busy", cost: 1, answer: AnswerBusy},
-	{name: "crash before the journal", cost: 1, crash: 1},
-	{name: "crash after the journal", cost: 1, crash: 2},
-	{name: "crash after the act", cost: 1, now: true, crash: 3},
-	{name: "crash after the act, lands later", cost: 1, late: true, crash: 3},
-}
-
-// apply does what the decision says with this outcome; n.in is d.Intent.
-func (c *checker) apply(n *node, d Decision, x outcome) {
-	i := idx(d.Side)
-	down := n.w.s[i].down
-	res := Result{Action: d.Action, Side: d.Side, Statement: d.Statement, Hook: d.Hook, Answer: x.answer, ReturnedAt: n.now}
-	done := x.now
-	switch d.Action {
-	case ActionLock:
-		if done && !down {
-			n.w.s[i].lock = true
-		}
-	case ActionMark:
-		if done && !down && n.w.s[i].lock && (n.w.s[i].marker != 2 || c.off.ignoreOtherRun) {
-			n.w.s[i].marker = 1
-		}
-	case ActionUnmark:
-		if done && !down && n.w.s[i].marker == 1 {
-			n.w.s[i].marker = 0
-		}
-	case ActionHook:
-		if done {
-			n.w.quiet = d.Hook == HookQuiesce
-		}
-	case ActionExecute:
-		switch {
-		case down:
-			res.Answer = AnswerUnknown
-		case n.w.guarded(d.Statement, d.Guard) != "":
-			if res.Answer != AnswerUnknown || x.now {
-				res.Answer = AnswerGuardRefused
-			}
-		case x.late:
-			left := int8(3) // settle is longer than anything lands, but S3, which may land whenever
-			if d.Statement.Kind == Promote {
-				left = -1
-			}
-			n.w.defer_(d.Statement.Kind, i, left)
-		case done:
-			n.w.land(d.Statement.Kind, i)
-		}
-	}
-	if x.crash > 0 {
-		n.w.s[0].lock, n.w.s[1].lock = false, false
-		return
-	}
-	n.in = Record(n.in, res, n.now)
 }
 
 func (c *checker) round(n *node) {
@@ -317,7 +246,7 @@ func (c *checker) round(n *node) {
 
 // rest of a round: readings (with a fault between them), decision, act.
 func (c *checker) rest(n *node, label string, between *fault) {
-	if c.bad != "" {
+	if c.stopped() {
 		return
 	}
 	o := c.observe(n, between)
@@ -362,117 +291,93 @@ func (c *checker) rest(n *node, label string, between *fault) {
 	}
 }
 
-// key of a state: times are ages in rounds, bounded above every timer.
-func (c *checker) key(n *node) uint64 {
-	b := make([]byte, 0, 320)
-	age := func(t time.Time) {
-		switch d := n.now.Sub(t); {
-		case t.IsZero():
-			b = append(b, 255)
-		case d > 25*tick:
-			b = append(b, 25)
-		default:
-			b = append(b, byte(d/tick))
-		}
-	}
-	str := func(s string) { b = append(append(b, s...), 0) }
-	flag := func(f bool) {
-		if f {
-			b = append(b, 1)
-		} else {
-			b = append(b, 0)
-		}
-	}
-	rows := func(l []DatabaseLSNs) {
-		for _, r := range l {
-			b = append(b, byte(r.Hardened.Block), byte(r.EndOfLog.Block))
-		}
-		b = append(b, 254)
-	}
-	for _, s := range n.w.s {
-		str(string(s.role))
-		b = append(b, byte(s.rsstc), byte(s.log), byte(s.server), byte(s.start), byte(s.marker))
-		flag(s.sync)
-		flag(s.lock)
-		flag(s.down)
-		flag(s.zero)
-	}
-	for _, l := range n.w.late[:n.w.lates] {
-		str(string(l.kind))
-		b = append(b, byte(l.side), byte(l.on), byte(l.left))
-	}
-	for _, f := range []bool{n.w.link, n.w.open, n.w.rolling, n.w.quiet, n.w.dba, n.held, n.rb} {
-		flag(f)
-	}
-	b = append(b, byte(n.w.acked), byte(n.budget))
-	in := &n.in
-	str(string(in.Phase))
-	age((&engine{in: *in}).phaseSince())
-	age(in.Began)
-	flag(in.Pinned)
-	str(in.SourcePin.ServerName + in.SourcePin.StartTime + in.TargetPin.ServerName + in.TargetPin.StartTime)
-	rows(in.Highest)
-	for i := range in.Sent {
-		s := &in.Sent[i]
-		str(string(s.Statement.Kind))
-		str(string(s.Statement.Side))
-		str(string(s.Outcome))
-		str(string(s.Answer))
-		str(s.ServerName + s.StartTime)
-		age(s.At)
-		b = append(b, byte(min(s.Tries, maxTries+1)))
-		flag(s.EffectSeen.IsZero())
-	}
-	for _, h := range []HookName{HookQuiesce, HookUnquiesce} {
-		st := in.Hooks[h]
-		b = append(b, byte(st.Attempts))
-		flag(st.OK)
-		flag(st.Ended.IsZero())
-		age(st.Started)
-	}
-	b = append(b, byte(min(in.LockTries, maxTries+1)), byte(min(in.MarkTries, maxTries+1)), byte(in.UnmarkTries))
-	age(in.LockTriedAt)
-	age(in.MarkTriedAt)
-	if in.Mark != nil {
-		rows(in.Mark.Rows)
-		b = append(b, byte(len(in.Mark.Drained)))
-	}
-	if in.Rest != nil {
-		rows(in.Rest.Source)
-		rows(in.Rest.Target)
-		b = append(b, byte(min(in.Rest.Count, 3)))
-		age(in.Rest.Last)
-	}
-	if in.Proof != nil {
-		for _, r := range in.Proof.Rows {
-			b = append(b, byte(r.TargetHardened.Block), byte(r.TargetEndOfLog.Block))
-		}
-		age(in.Proof.At)
-	}
-	flag(in.GoingBack != nil)
-	if in.Page != nil {
-		str(in.Page.Code)
-	}
-	str(in.Stuck)
-	str(string(in.Outcome))
-	age(in.SourceUnread)
-	age(in.TargetUnread)
-	age(in.WriteUnavailableFrom)
-	flag(in.WriteUnavailableTo.IsZero())
-	flag(in.Ended.IsZero())
-	str(string(n.first))
-	return maphash.Bytes(c.seed, b)
+// result of a search.
+type result struct {
+	bad     string // first violation, with its trace; "" = clean
+	states  int
+	first   int // distinct ways to the first fault
+	decides int
+	cut     int
+	bounded bool // the bound of states was reached: not every state was seen
+	ends    map[Outcome]int
+	pages   map[string]int
 }
 
-// check explores every run of the variant with at most budget faults.
-func check(v variant, off rules, budget int8, limit int) *checker {
+func (r result) String() string {
+	how := "complete"
+	if r.bounded {
+		how = "bounded"
+	}
+	return fmt.Sprintf("%d states (%s, %d first faults, %d paths cut), %d decisions; ends %v; pages %v", r.states, how, r.first, r.cut, r.decides, r.ends, r.pages)
+}
+
+// check explores the runs of the variant with at most budget faults, all of
+// them or as many states as limit allows.
+func check(v variant, off rules, budget int8, limit int) result {
 	w := newWorld()
 	w.use = v.use
-	c := &checker{p: testPlan(w, v.drill), off: off, limit: limit, seen: map[uint64]struct{}{}, seed: maphash.MakeSeed(), ends: map[Outcome]int{}, pages: map[string]int{}}
-	c.hash = c.p.Hash()
-	n := node{w: w, in: Begin(c.p, testRun, Arming{By: "op", Generation: 1, PlanHash: c.hash}, nil, t0), now: t0, budget: budget}
+	p := testPlan(w, v.drill)
+	sp := &space{seed: maphash.MakeSeed(), limit: int64(limit)}
+	res := result{ends: map[Outcome]int{}, pages: map[string]int{}}
+	walker := func() *checker {
+		return &checker{p: p, hash: p.Hash(), off: off, sp: sp, quota: math.MaxInt64, ends: map[Outcome]int{}, pages: map[string]int{}}
+	}
+	var mu sync.Mutex
+	done := func(c *checker) {
+		mu.Lock()
+		defer mu.Unlock()
+		for k, n := range c.ends {
+			res.ends[k] += n
+		}
+		for k, n := range c.pages {
+			res.pages[k] += n
+		}
+		res.decides += c.decides
+		res.cut += c.cut
+	}
+	// The run without a fault, and every first fault in it.
+	var roots []root
+	c := walker()
+	c.roots = &roots
+	n := node{w: w, in: Begin(c.p, testRun, Arming{By: "op", Generation: 1, PlanHash: c.hash}, nil, t0), now: t0, budget: budget, whole: budget}
 	c.visit(&n, "begin")
-	return c
+	done(c)
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(roots), func(i, j int) { roots[i], roots[j] = roots[j], roots[i] })
+	res.first = len(roots)
+	// Every one of them gets its share of what is left of the bound; what one
+	// does not need is the others'.
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			c := walker()
+			defer done(c)
+			for {
+				i := next.Add(1) - 1
+				if i >= int64(len(roots)) {
+					return
+				}
+				if c.quota = math.MaxInt64; limit > 0 {
+					c.quota = (int64(limit)-sp.count.Load())/(int64(len(roots))-i) + 1
+				}
+				r := roots[i]
+				c.path = append(c.path[:0], r.path[:len(r.path)-1]...)
+				c.visit(&r.n, r.path[len(r.path)-1])
+				if c.quota <= 0 {
+					mu.Lock()
+					res.bounded = true
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if b := sp.bad.Load(); b != nil {
+		res.bad = *b
+	}
+	res.states = int(sp.count.Load())
+	res.bounded = res.bounded || limit > 0 && res.states >= limit
+	return res
 }
 
 type variant struct {
@@ -482,14 +387,13 @@ type variant struct {
 
 var variants = []variant{{"from 2022", true, false}, {"before 2022", false, false}, {"drill", true, true}}
 
-// depth is the number of faults and the bound of states per variant: a few
-// seconds under -race by default. CUTOVER_FAULTS=1 is every state with one
-// fault anywhere; CUTOVER_FAULTS=2, with CUTOVER_STATES as a bound, is for
-// make accept.
+// depth is the number of faults and the bound of states per variant: every
+// state with one fault anywhere by default. Two faults are make accept's;
+// CUTOVER_FAULTS, with CUTOVER_STATES as a bound, is for more.
 func depth() (faults int8, states int) {
-	faults, states = 1, 3000
+	faults = 1
 	if n, err := strconv.Atoi(os.Getenv("CUTOVER_FAULTS")); err == nil && n > 0 {
-		faults, states = int8(n), 0
+		faults = int8(n)
 	}
 	if n, err := strconv.Atoi(os.Getenv("CUTOVER_STATES")); err == nil && n > 0 {
 		states = n
@@ -498,15 +402,15 @@ func depth() (faults int8, states int) {
 }
 
 func TestModel(t *testing.T) {
-	budget, states := depth()
+	budget, limit := depth()
 	total := 0
 	for _, v := range variants {
 		began := time.Now()
-		c := check(v, rules{}, budget, states)
-		total += len(c.seen)
-		t.Logf("%s: %d faults, %d states, %d decisions in %s; ends %v; pages %v", v.name, budget, len(c.seen), c.decides, time.Since(began).Round(time.Millisecond), c.ends, c.pages)
-		if c.bad != "" {
-			t.Errorf("%s: %s", v.name, c.bad)
+		r := check(v, rules{}, budget, limit)
+		total += r.states
+		t.Logf("%s, %d faults, %s: %s", v.name, budget, time.Since(began).Round(time.Millisecond), r)
+		if r.bad != "" {
+			t.Errorf("%s: %s", v.name, r.bad)
 		}
 	}
 	t.Logf("states visited: %d", total)

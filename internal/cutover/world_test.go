@@ -325,9 +325,11 @@ func (w *world) look(o *Observation, s hadr.Side, at time.Time) {
 	}
 }
 
-func outside(p Plan, now time.Time) Outside {
+func outside(p Plan, now time.Time) Outside { return outsideOf(p.Hash(), now) }
+
+func outsideOf(hash string, now time.Time) Outside {
 	return Outside{
-		Mode: Execute, Armed: &Arming{By: "op", At: t0, Until: now.Add(time.Hour), Generation: 1, PlanHash: p.Hash()},
+		Mode: Execute, Armed: &Arming{By: "op", At: t0, Until: now.Add(time.Hour), Generation: 1, PlanHash: hash},
 		LeaseUntil: now.Add(30 * time.Second), LeaseFrom: "DAGConverged", PipelineSeen: now, Window: Window{Known: true, Open: true},
 	}
 }

@@ -56,7 +56,7 @@ func (d *dag) snapshot(source, target result) *collector.Snapshot {
 			Err: fmt.Errorf("%s and %s are one and the same distributed availability group: remove one of them from the configuration", d.cfg.Name, twin)}
 		source, target = result{err: err, took: source.took}, result{err: err, took: target.took}
 	}
-	s := &collector.Snapshot{DAG: d.cfg.Name, Source: sideResult(source), Target: sideResult(target)}
+	s := &collector.Snapshot{DAG: d.cfg.Name, Source: sideResult(d.source, source), Target: sideResult(d.target, target)}
 	s.Convergence = hadr.Compare(source.reading, target.reading, hadr.Options{
 		Group: d.cfg.Group, Databases: d.cfg.Databases, CrossVersion: d.cfg.CrossVersion,
 		Near: hadr.Bounds{LogSendQueue: int64(d.cfg.Near.LogSendQueue), RedoQueue: int64(d.cfg.Near.RedoQueue)},
@@ -73,8 +73,12 @@ func (d *dag) snapshot(source, target result) *collector.Snapshot {
 	return s
 }
 
-func sideResult(r result) collector.SideResult {
-	return collector.SideResult{Reading: r.reading, Reason: string(reasonOf(r.err)), Duration: r.took}
+func sideResult(s *side, r result) collector.SideResult {
+	out := collector.SideResult{Reading: r.reading, Reason: string(reasonOf(r.err)), Duration: r.took}
+	if v, ok := s.reader.(interface{ VerifiesCertificates() bool }); ok {
+		out.Verified = hadr.Some(v.VerifiesCertificates())
+	}
+	return out
 }
 
 // groups remembers which distributed availability group each name of the

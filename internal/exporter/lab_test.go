@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,7 +13,6 @@ import (
 
 	_ "github.com/microsoft/go-mssqldb" // the test's own client
 
-	"github.com/dag-exporter/dag_exporter/internal/config"
 	"github.com/dag-exporter/dag_exporter/internal/lab"
 	"github.com/dag-exporter/dag_exporter/internal/lab/model"
 )
@@ -38,22 +35,12 @@ func newRig(t *testing.T, opt lab.Options, extra string) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Close)
-	file := filepath.Join(t.TempDir(), "dag_exporter.yml")
-	text := fmt.Sprintf(`dags:
-  - name: erp-prod
-    group: DAG
-    source: {ag: OnPremAG, instances: [%q]}
-    target: {ag: AzureAG, instances: [%q]}
-%s`, l.DSN(lab.Source), l.DSN(lab.Target), extra)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	e, err := New(Options{Load: func() (*config.Config, error) { return config.Load(file) }, Timeout: 10 * time.Second,
-		TimeoutOffset: 500 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
+	e := labExporter(t, l, slog.New(slog.DiscardHandler), func(s lab.Side) (dsns []string) {
+		for i := range max(1, len(opt.Model.Sides[s].Instances)) {
+			dsns = append(dsns, l.DSNFor(l.AddressOf(s, i), lab.SA, lab.SAPassword, "master"))
+		}
+		return dsns
+	}, extra)
 	return &rig{e, l, l.Control()}
 }
 

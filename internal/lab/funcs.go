@@ -306,6 +306,7 @@ func (h *host) hasPermission(a []any) any {
 		}
 		return number(h.login.has(permission))
 	case "AVAILABILITY GROUP":
+		securable = unquote(securable)
 		s := h.snapshot()
 		known := strings.EqualFold(securable, s.Group.Name) || s.DAG != nil && strings.EqualFold(securable, s.DAG.Name)
 		if !known {
@@ -319,7 +320,7 @@ func (h *host) hasPermission(a []any) any {
 		}
 		return number(h.login.Sysadmin)
 	case "DATABASE":
-		if _, err := h.find(securable); err != nil {
+		if _, err := h.find(unquote(securable)); err != nil {
 			return nil
 		}
 		if permission == "CONNECT" || permission == "ANY" {
@@ -330,6 +331,18 @@ func (h *host) hasPermission(a []any) any {
 		return number(h.login.Sysadmin)
 	}
 	return number(h.login.Sysadmin)
+}
+
+// unquote reads a securable's name as a server does: an identifier, which may be quoted: [a]]b] is a]b, "DAG" is DAG.
+func unquote(name string) string {
+	n := len(name)
+	switch {
+	case n >= 2 && name[0] == '[' && name[n-1] == ']':
+		return strings.ReplaceAll(name[1:n-1], "]]", "]")
+	case n >= 2 && name[0] == '"' && name[n-1] == '"':
+		return strings.ReplaceAll(name[1:n-1], `""`, `"`)
+	}
+	return name
 }
 
 // lockArgs builds an application lock from principal, resource, owner.

@@ -191,8 +191,17 @@ func message(e *tsql.Error) *tds.Error {
 	return &tds.Error{Number: e.Number, Class: e.Class, State: e.State, Message: e.Message, Proc: e.Procedure, Line: e.Line}
 }
 
-func (s *sink) Info(e *tsql.Error) error  { return s.w.Info(message(e)) }
-func (s *sink) Error(e *tsql.Error) error { return s.w.Error(message(e)) }
+func (s *sink) Info(e *tsql.Error) error { return s.w.Info(message(e)) }
+
+// Error sends an error; a missing server permission is the pair that a server sends for it, 300 and 297.
+func (s *sink) Error(e *tsql.Error) error {
+	if err := s.w.Error(message(e)); err != nil || e.Number != 300 {
+		return err
+	}
+	second := message(e)
+	second.Number, second.Class, second.Message = 297, 16, "The user does not have permission to perform this action."
+	return s.w.Error(second)
+}
 
 func (s *sink) Env(e tsql.EnvChange) error {
 	switch e.Kind {

@@ -85,7 +85,12 @@ func (b *bench) start() {
 		b.t.Fatal(err)
 	}
 	b.c = c
-	b.t.Cleanup(func() { _ = c.Close() })
+	b.t.Cleanup(func() {
+		if b.t.Failed() {
+			c.Kill() // a run that does not end is not waited for
+		}
+		_ = c.Close()
+	})
 }
 
 // run arms, lets the alert fire, and waits for the end.

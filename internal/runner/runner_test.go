@@ -87,12 +87,18 @@ func (r *rig) fireFor(limit time.Duration) *rig {
 		}
 	}
 	s := r.c.Status()
+	r.c.Kill() // or closing would wait for the same end
 	r.t.Fatalf("the run did not end in %s: phase %s, run %q: %s\nsent: %v", limit, s.Phase, s.Run, s.Reason, r.p.sent)
 	return r
 }
 
 func (r *rig) close() {
 	r.t.Helper()
+	late := time.AfterFunc(10*time.Minute, func() {
+		r.t.Error("Close did not come to an end")
+		r.c.Kill()
+	})
+	defer late.Stop()
 	if err := r.c.Close(); err != nil {
 		r.t.Error(err)
 	}

@@ -103,6 +103,11 @@ func label(cfg msdsn.Config) string {
 	return net.JoinHostPort(cfg.Host, strconv.FormatUint(port, 10))
 }
 
+// verifies reports that a server which cannot prove its name is refused.
+func (t target) verifies() bool {
+	return !t.cfg.TrustServerCertificate && t.cfg.Encryption != msdsn.EncryptionDisabled
+}
+
 // redact takes every secret of the target out of a text.
 func (t target) redact(text string) string {
 	for _, s := range t.secrets {

@@ -159,9 +159,10 @@ func (s *Side) list(op string) ([]*instance, error) {
 // replace takes over a changed list; instances whose DSN stays keep their
 // connection.
 func (s *Side) replace(dsns []string, targets []target) {
-	old := map[string]*instance{}
+	old, warned := map[string]*instance{}, map[string]bool{}
 	for _, in := range s.instances {
 		old[in.target.dsn] = in
+		warned[in.target.label] = !in.target.verifies()
 	}
 	next := make([]*instance, len(targets))
 	for i, t := range targets {
@@ -171,8 +172,8 @@ func (s *Side) replace(dsns []string, targets []target) {
 			continue
 		}
 		next[i] = newInstance(t, s.opt.HungHold)
-		if t.cfg.TrustServerCertificate && s.instances == nil {
-			s.log.Warn("trustservercertificate=true: the server's certificate is not verified", "instance", t.label)
+		if !t.verifies() && !warned[t.label] {
+			s.log.Warn("the server's certificate is not verified: anybody in between can pretend to be it; use encrypt=strict without trustservercertificate=true", "instance", t.label)
 		}
 	}
 	for _, in := range old {
@@ -189,12 +190,12 @@ func (s *Side) remember(in *instance) {
 	}
 }
 
-// TrustsAnyCertificate reports that some instance of the side is reached
-// without verifying its certificate.
-func (s *Side) TrustsAnyCertificate() bool {
+// VerifiesCertificates reports that the certificate of every instance of the
+// side is verified when it is connected to.
+func (s *Side) VerifiesCertificates() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.instances, func(in *instance) bool { return in.target.cfg.TrustServerCertificate })
+	return !slices.ContainsFunc(s.instances, func(in *instance) bool { return !in.target.verifies() })
 }
 
 // heard is what one instance said: its role, and the whole answer if it was

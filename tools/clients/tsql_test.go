@@ -130,13 +130,13 @@ func tsqlCases(t *testing.T, l *labproc.Lab, guide [2][]string, encryption, vers
 		},
 		"types": func(t *testing.T) {
 			for _, c := range [][2]string{
-				{"CAST(1 AS bit)", "1"}, {"CAST(255 AS tinyint)", "255"}, {"CAST(-32768 AS smallint)", "-32768"}, {"-2147483648", "-2147483648"},
+				{"CAST(1 AS bit)", "1"}, {"CAST(255 AS tinyint)", "255"}, {"CAST(-32768 AS smallint)", "-32768"}, {"CAST(-2147483648 AS int)", "-2147483648"},
 				{"CAST(-9223372036854775808 AS bigint)", "-9223372036854775808"}, {"CAST(1.5 AS float)", "1.5"}, {"CAST(-0.25 AS real)", "-.25"},
 				{"CAST(9999999999000000155200001 AS numeric(25,0))", "9999999999000000155200001"},
 				{"CAST(-1234567890123456789012345678901234.5678 AS numeric(38,4))", "-1234567890123456789012345678901234.5678"},
 				{"CAST(-12.3456 AS money)", "-12.3456"},
 				{"CAST('01234567-89ab-cdef-0123-456789abcdef' AS uniqueidentifier)", "01234567-89AB-CDEF-0123-456789ABCDEF"},
-				{"CAST('2024-02-29T23:59:59.997' AS datetime)", "Feb 29 2024 11:59:59:997PM"}, {"CAST('2024-02-29 12:30' AS smalldatetime)", "Feb 29 2024 12:30:00:000PM"},
+				{"CAST('2024-02-29T23:59:59.997' AS datetime)", "Feb 29 2024 11:59PM"}, {"CAST('2024-02-29 12:30' AS smalldatetime)", "Feb 29 2024 12:30PM"},
 				{"CAST('ab' AS char(5)) + '.'", "ab   ."}, {"CAST('€uro é' AS varchar(30))", "€uro é"}, {"CAST(N'Größe 😀' AS nvarchar(60))", "Größe 😀"},
 				{"REPLICATE(CAST('x' AS varchar(max)), 20000)", strings.Repeat("x", 20000)}, {"CAST(0x0001ff AS varbinary(85))", "0001FF"}, {"CAST(0x0102 AS binary(4))", "01020000"},
 			} {

@@ -91,10 +91,14 @@ func link(title, url string) dashboard.DashboardLink {
 	}
 }
 
-// runbook is a link to the runbook of an alert; a test holds the names
+// runbooks are links to the runbooks of alerts; a test holds the names
 // together with alerts/runbooks.
-func runbook(alert string) dashboard.DashboardLink {
-	return link("Runbook "+alert, "${runbooks}/runbooks/"+alert)
+func runbooks(alerts ...string) []dashboard.DashboardLink {
+	var out []dashboard.DashboardLink
+	for _, a := range alerts {
+		out = append(out, link("Runbook "+a, "${runbooks}/runbooks/"+a))
+	}
+	return out
 }
 
 func console() dashboard.DashboardLink {

@@ -13,7 +13,7 @@ func cutover(set settings) dashboard.Dashboard {
 	b.datasourceVariable()
 	b.queryVariable("dag", "DAG", "Which migration", `label_values({__name__=~"mssql_dag_up|mssql_dag_cutover_phase"}, dag)`, false)
 	b.queryVariable("database", "Database", "Which databases the commits are shown for", `label_values(mssql_dag_database_convergence_reached{`+ofDAG+`}, database)`, true)
-	b.textVariable("budget", "Budget (s)", "max_write_unavailable of the config in seconds; whether a run fits the real one is the panel beside", "60", dashboard.VariableHideDontHide)
+	b.textVariable("budget", "Budget (s)", "max_write_unavailable of your config, in seconds. It is only drawn; whether a run fits is told by the gate outage_budget", "60", dashboard.VariableHideDontHide)
 	b.addresses(set)
 	b.link("Console", "cutover_webhook: why, and what may be done", "${console}/dags/${dag}")
 	b.annotation("Phases", purple, `max by (dag, phase) (mssql_dag_cutover_phase{phase!~"idle|ended",`+ofDAG+`}) == 1`, "{{phase}}", "{{dag}}")
@@ -41,7 +41,7 @@ const stopwatch = `(time() - min(mssql_dag_cutover_phase_start_timestamp_seconds
 func head(b *board) {
 	big := bigWord("Phase", "Where the run is. Red: neither side takes writes. Idle: no run; the gates are evaluated and nothing is touched.", 8, 5,
 		phases, "NO WEBHOOK", now(code("mssql_dag_cutover_phase", ofDAG, "phase", "dag", phases), ""))
-	big.links = []dashboard.DashboardLink{console()}
+	big.links = append([]dashboard.DashboardLink{console()}, runbooks("DAGCutoverPhaseStuck", "DAGCutoverNeedsHuman", "DAGCutoverWebhookDown")...)
 	inPhase := number("In this phase for", "Since the present phase began; empty while there is no run.", "dtdurations", 4, 5, "no run",
 		now(`time() - max((`+began(`!~"idle|ended"`)+` > 0) and on (dag, phase) (`+phase(`!~"idle|ended"`)+` == 1))`, ""))
 	nobody := number("Nobody writes for", "Since the quiesce of this run began (or the demotion, if it has none), while the run is in a phase that stops writers.", "dtdurations", 4, 5, "writers run",
@@ -57,8 +57,8 @@ func head(b *board) {
 }
 
 func holding(b *board) {
-	grid := bigWord("Gates", "Every gate of the cutover; unknown counts as closed. quiet and drained are asked late in the run and are closed before. The reasons are in the console: click.",
-		18, 11, gates, "NO WEBHOOK", now(`sort_by_label(min by (gate) (mssql_dag_cutover_gate_open{`+ofDAG+`}), "gate")`, "{{gate}}"))
+	grid := bigWord("Gates", "Every gate of the cutover, the closed ones first; unknown counts as closed. quiet and drained are asked late in the run and are closed before. The reasons are in the console: click.",
+		18, 11, gates, "NO WEBHOOK", now(`sort(min by (gate) (mssql_dag_cutover_gate_open{`+ofDAG+`}))`, "{{gate}}"))
 	grid.links = []dashboard.DashboardLink{console()}
 	b.add(grid)
 	// The column at the right of the grid; place works in lines, so the four
@@ -74,11 +74,12 @@ func holding(b *board) {
 	lease := number("Lease and arming end in", "The lease of the start alert, renewed by each notification, and the arming that a person gave. Empty: there is none.", "s", 6, 4, "none",
 		now(left("mssql_dag_cutover_alert_lease_expiry_timestamp_seconds"), "lease"),
 		now(left("mssql_dag_cutover_armed_until_timestamp_seconds"), "armed"))
+	lease.links = runbooks("DAGCutoverArmedTooLong")
 	side(3, lease)
 	watchdog := number("Watchdog, hold", "Since the alert path was last seen alive (it is sent every 30 s; the gate alert_path closes when it stops), and since when somebody holds the DAG.", "s", 6, 4, "never seen",
 		now(`time() - max(mssql_dag_cutover_alert_pipeline_last_seen_timestamp_seconds > 0)`, "last seen"),
 		now(`time() - max(mssql_dag_cutover_held_since_timestamp_seconds{`+ofDAG+`} > 0)`, "held"))
-	watchdog.links = []dashboard.DashboardLink{runbook("DAGWatchdog")}
+	watchdog.links = runbooks("DAGWatchdog", "DAGWebhookDeliveryFailing", "DAGCutoverHeldTooLong")
 	watchdog.steps = steps(plain, 60.0, orange, 120.0, red)
 	side(7, watchdog)
 }
@@ -87,7 +88,7 @@ func theRun(b *board) {
 	equal := `count(max by (database) (mssql_dag_database_lsn_delta{` + ofDAG + `,lsn="last_hardened"}) == 0)`
 	all := `count(min by (database) (dag_database:mssql_dag_convergence_rank:min{` + ofDAG + `}))`
 	b.add(
-		timeline("Phase over time", "The phase of the run. Red: neither side takes writes.", 12, 4, phases,
+		timeline("Phase over time", "The phase of the run. Red: neither side takes writes. A phase shorter than a scrape may be missing here; the table below has all.", 12, 4, phases,
 			over(code("mssql_dag_cutover_phase", ofDAG, "phase", "dag", phases), "phase")),
 		timeline("Both roles", "Role of each side in the distributed availability group, by its own words. Two secondaries: nobody can write. Two primaries is an emergency.", 12, 4, roles,
 			over(code("mssql_dag_role", ofDAG, "role", "side", roles), "{{side}}")),
@@ -121,6 +122,7 @@ func writers(b *board) {
 	alerts := lines("Notifications by result", "What became of the notifications that cutover_webhook received, heartbeats of the alert path included.", "cps", 8, 9,
 		over(`sum by (result) (rate(mssql_dag_cutover_alerts_received_total{`+ofDAG+`}[$__rate_interval]) or rate(mssql_dag_cutover_alerts_received_total{dag=""}[$__rate_interval])) > 0`, "{{result}}"))
 	alerts.min = ptr(0.0)
+	alerts.links = runbooks("DAGCutoverAlertsRefused", "DAGWebhookDeliveryFailing")
 	runs := number("Runs by outcome", "Runs in execute mode that ended, as the journal holds them.", "none", 4, 9, "none yet",
 		now(`max by (outcome) (mssql_dag_cutover_runs_total{`+ofDAG+`}) > 0`, "{{outcome}}"))
 	b.add(commits, alerts, runs, firing(24, 7, ofDAG))

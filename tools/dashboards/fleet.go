@@ -19,12 +19,20 @@ func fleet(set settings) dashboard.Dashboard {
 	// Seen in the time range: so a DAG whose exporter is gone keeps its row.
 	seen := `group by (dag) (last_over_time(mssql_dag_up{` + ofFleet + `}[$__range]))`
 	state := code("mssql_dag_convergence_state", ofFleet, "state", "dag", states)
+	gone := seen + ` unless group by (dag) (mssql_dag_up{` + ofFleet + `})`
+	all := number("DAGs", "Distributed availability groups that an exporter reports now, and those that were reported in the time range but are not any more.", "none", 4, 4, "no exporter",
+		now(`count(group by (dag) (mssql_dag_up{`+ofFleet+`}))`, "reported"),
+		now(`count(`+gone+`) or vector(0)`, "gone"))
+	all.overrides = []dashboard.DashboardFieldConfigSourceOverrides{{
+		Matcher: dashboard.MatcherConfig{Id: "byName", Options: "gone"},
+		Properties: []dashboard.DynamicConfigValue{{Id: "thresholds", Value: dashboard.ThresholdsConfig{
+			Mode: dashboard.ThresholdsModeAbsolute, Steps: steps(plain, 1.0, red),
+		}}},
+	}}
 	b.add(
-		number("DAGs", "Distributed availability groups that an exporter reports now, and those that were reported in the time range but are not any more.", "none", 4, 4, "no exporter",
-			now(`count(group by (dag) (mssql_dag_up{`+ofFleet+`}))`, "reported"),
-			now(`count(`+seen+` unless group by (dag) (mssql_dag_up{`+ofFleet+`})) or vector(0)`, "gone")),
-		counting("Need a look", "DAGs that are split, diverged or unknown, have no primary, or have a side that no exporter can read.",
-			red, `count((`+state+` <= 3) or group by (dag) (max by (dag, side) (mssql_dag_up{`+ofFleet+`}) == 0))`),
+		all,
+		counting("Need a look", "DAGs that are split, diverged or unknown, have no primary, have a side that no exporter can read, or are not reported any more.",
+			red, `count((`+state+` <= 3) or group by (dag) (max by (dag, side) (mssql_dag_up{`+ofFleet+`}) == 0) or (`+gone+`))`),
 		counting("Behind", "DAGs whose target lacks log, or where something (a suspension, a missing database) makes the comparison worthless.", orange, `count(`+state+` == 4)`),
 		counting("Near or caught up", "DAGs that are near (a cutover that begins with a quiesce may start), or caught up without synchronous commit on both sides.", blue, `count(`+state+` >= 5 < 7)`),
 		counting("Synchronized", "DAGs whose every database is synchronized in the copies of both sides: what the migration guide waits for.", green, `count(`+state+` == 7)`),

@@ -45,23 +45,23 @@ func words(b *board) {
 	}
 	answer := bigWord("Can we cut over?", "What both sides together say, as good as the worst database and, with several exporters, the worst of their words. It is a request to look, never a permission: cutover_webhook reads both servers itself.",
 		8, 5, answers, "NO: no exporter", now(code("mssql_dag_convergence_state", ofDAG, "state", "dag", answers), ""))
-	answer.links = []dashboard.DashboardLink{console(), runbook("DAGSynchronized"), runbook("DAGConverged"), runbook("DAGNearConvergence")}
-	held := bigWord("Held over six samples", "The level that every sample of the last six scrape intervals reached, with different readings, and that no exporter contradicts: what the start alerts rest on.",
+	answer.links = append([]dashboard.DashboardLink{console()}, runbooks("DAGSynchronized", "DAGConverged", "DAGNearConvergence", "DAGTwoPrimaries", "DAGBothSecondary")...)
+	held := bigWord("Held over six samples", "The level that every sample of the last six scrape intervals reached, with different readings, and that no exporter contradicts, while log flows from source to target: what the start alerts rest on.",
 		4, 5, append([]word{{0, nothing, "nothing", red}}, ranks[1:]...), "nothing",
-		now(`sum(max by (level) (dag_level:mssql_dag_convergence_reached:min30s{`+ofDAG+`}))`, ""))
+		now(`sum(max by (level) (dag_level:mssql_dag_convergence_reached:min30s{`+ofDAG+`})) and on () max(dag:mssql_dag_direction_source_to_target:min{`+ofDAG+`}) == 1`, ""))
 	databases := number("Databases caught up", "How many of the expected and seen databases hold the last log block of the primary (caught up or synchronized).", "none", 4, 5, "no exporter",
 		now(`sum(min by (database) (`+rank+`) >= bool 3)`, "caught up"), now(`count(min by (database) (`+rank+`))`, "of"))
 	eta := number("Send queue empty in", "At the pace of the last 5 minutes. NEVER: the queue does not shrink, more log is written than the link carries. It says nothing about redo.", "s", 4, 5, "not known",
 		now(`max(dag:mssql_dag_catch_up_seconds:estimate{`+ofDAG+`}) or max(dag:mssql_dag_log_send_queue_bytes:sum{`+ofDAG+`}) * 0 - 1`, ""))
 	eta.words = []word{{-1, "", "NEVER, at this pace", red}, {0, "", "is empty", blue}, {0, nothing, "not known", red}}
 	sides := bigWord("Sides", "Whether an exporter read the side in its last scrape.", 4, 5, read, "no exporter", up("source"), up("target"))
-	sides.links = []dashboard.DashboardLink{runbook("DAGSideDown")}
+	sides.links = runbooks("DAGSideDown", "DAGExporterDown", "DAGSeriesVanished")
 	b.add(answer, held, databases, eta, sides)
 }
 
 func databases(b *board) {
 	rank := `dag_database:mssql_dag_convergence_rank:min{` + ofDatabase + `}`
-	b.add(timeline("Level of each database, worst 20", "The 20 databases that were lowest on average over the time range. Inside a step the worst moment is shown. A gap: nothing was recorded.",
+	b.add(timeline("Level of each database, worst 20", "The 20 databases that were lowest on average over the time range. Inside a step the worst moment is shown. A gap: nothing was recorded. After a failover it is the level of the way back.",
 		12, 13, ranks,
 		over(`min by (database) (min_over_time(`+rank+`[$__rate_interval])) and on (database) bottomk(20, avg by (database) (avg_over_time(`+rank+`[$__range] @ end())))`, "{{database}}")))
 	b.add(grid("Every database", "The worst first. VLFs and blocks: global primary minus target; blocks only while both are in one virtual log file. Lag is absent while data movement is suspended, when SQL Server shows 0.",
@@ -100,6 +100,7 @@ func catchUp(b *board) {
 		over(`sum(max by (database) (mssql_dag_database_log_send_rate_bytes_per_second{`+ofDatabase+`}))`, "sent over the link"),
 		over(`sum(max by (database) (mssql_dag_database_redo_rate_bytes_per_second{`+ofDatabase+`}))`, "redone"))
 	rate.min = ptr(0.0)
+	rate.links = runbooks("DAGConvergenceStalled")
 	trend := lines("Growth of the queues", "Slope over 5 minutes. Above zero the queue grows, below it shrinks.", "Bps", 12, 9,
 		over(`max(dag:mssql_dag_log_send_queue_bytes:deriv5m{`+ofDAG+`})`, "send queue"),
 		over(`max(dag:mssql_dag_redo_queue_bytes:deriv5m{`+ofDAG+`})`, "redo queue"))
@@ -108,6 +109,7 @@ func catchUp(b *board) {
 	redo := lines("Redo queue", "Log on the target's disk that is not redone yet: it delays the opening of the database after a failover. The ten largest of the time range.", "bytes", 12, 9,
 		over(top(`max by (database) (dag_database:mssql_dag_redo_queue_bytes:max{`+ofDatabase+`})`, "dag_database:mssql_dag_redo_queue_bytes:max"), "{{database}}"))
 	send.min, redo.min = ptr(0.0), ptr(0.0)
+	send.links, redo.links = runbooks("DAGSendQueueGrowing"), runbooks("DAGRedoQueueGrowing")
 	b.add(rate, trend, send, redo)
 }
 
@@ -119,6 +121,7 @@ func distance(b *board) {
 	used := lines("Log used on the primary", "Used part of the transaction log, ten largest. A link that stalls keeps the log from being truncated until it is full: the outage that a migration really causes.", "percentunit", 8, 9,
 		over(top(`max by (database) (mssql_dag_database_log_used_bytes{`+ofDatabase+`} / mssql_dag_database_log_size_bytes{`+ofDatabase+`})`, "mssql_dag_database_log_used_bytes"), "{{database}}"))
 	used.min, used.max = ptr(0.0), ptr(1.0)
+	used.links = runbooks("DAGSourceLogFilling")
 	used.steps = steps("transparent", 0.8, red)
 	custom := *used.custom.(*timeseries.FieldConfig)
 	custom.ThresholdsStyle = &common.GraphThresholdsStyleConfig{Mode: common.GraphThresholdsStyleModeDashed}
@@ -129,18 +132,19 @@ func distance(b *board) {
 func health(b *board) {
 	link := timeline("Link", "Whether the global primary sees the other side connected. It notices a cut only after the session timeout, 10 s by default.",
 		8, 5, connected, over(`min(min_over_time(mssql_dag_link_connected{`+ofDAG+`}[$__rate_interval]))`, "link"))
-	b.add(
-		link,
-		timeline("Roles", "Role of each side in the distributed availability group, by its own words. Two primaries is an emergency; two secondaries is the time between demotion and failover, when nobody can write.",
-			8, 5, roles, over(code("mssql_dag_role", ofDAG, "role", "side", roles), "{{side}}")),
-		timeline("Commit modes", "Commit mode of the DAG's members in each side's own copy: they are set separately and can differ. A failover without loss needs synchronous in both.",
-			8, 5, modes, over(code("mssql_dag_availability_mode", ofDAG, "mode", "side, member", modes), "{{side}}: {{member}}")),
-		timeline("Synchronization over the link, worst 20", "synchronization_state of the distributed group's rows, the worst of each database. The rows are what the global primary last heard of the other side.",
-			16, 9, synchronization,
-			over(code("mssql_dag_database_synchronization_state", ofDatabase, "state", "database", synchronization)+
-				` and on (database) bottomk(20, avg by (database) (avg_over_time(dag_database:mssql_dag_convergence_rank:min{`+ofDatabase+`}[$__range] @ end())))`, "{{database}}")),
-		firing(8, 9, ofDAG),
-	)
+	link.links = runbooks("DAGLinkDisconnected")
+	role := timeline("Roles", "Role of each side in the distributed availability group, by its own words. Two primaries is an emergency; two secondaries is the time between demotion and failover, when nobody can write.",
+		8, 5, roles, over(code("mssql_dag_role", ofDAG, "role", "side", roles), "{{side}}"))
+	role.links = runbooks("DAGTwoPrimaries", "DAGBothSecondary")
+	mode := timeline("Commit modes", "Commit mode of the DAG's members in each side's own copy: they are set separately and can differ. A failover without loss needs synchronous in both.",
+		8, 5, modes, over(code("mssql_dag_availability_mode", ofDAG, "mode", "side, member", modes), "{{side}}: {{member}}"))
+	mode.links = runbooks("DAGModeDiffers", "DAGSynchronousModeLeftOn")
+	rows := timeline("Synchronization over the link, worst 20", "synchronization_state of the distributed group's rows, the worst of each database. The rows are what the global primary last heard of the other side.",
+		16, 9, synchronization,
+		over(code("mssql_dag_database_synchronization_state", ofDatabase, "state", "database", synchronization)+
+			` and on (database) bottomk(20, avg by (database) (avg_over_time(dag_database:mssql_dag_convergence_rank:min{`+ofDatabase+`}[$__range] @ end())))`, "{{database}}"))
+	rows.links = runbooks("DAGDatabaseNotSynchronizing", "DAGDatabaseSuspended", "DAGDatabaseMissing")
+	b.add(link, role, mode, rows, firing(8, 9, ofDAG))
 }
 
 func readings(b *board) {
@@ -153,19 +157,24 @@ func readings(b *board) {
 	clock := lines("Clock offset", "Each instance's UTC clock minus the exporter's. No verdict uses a server's clock; people who compare times do.", "s", 6, 7,
 		over(`avg by (side) (mssql_dag_clock_offset_seconds{`+ofDAG+`})`, "{{side}}"))
 	skew.min, age.min, took.min = ptr(0.0), ptr(0.0), ptr(0.0)
+	clock.links = runbooks("DAGClockOffset")
 	errors := grid("Why a side is not read", "The reason of each side that the last scrape did not read, and each part of a reading that failed while the rest was read.",
-		8, 6, "Side", false, []column{
-			{from: "side", title: "Side", width: 90}, {from: "reason", title: "Reason", width: 140}, {from: "statement", title: "Failed part", width: 180},
+		7, 6, "Side", false, []column{
+			{from: "side", title: "Side", width: 80}, {from: "reason", title: "Reason", width: 110}, {from: "statement", title: "Failed part", width: 150},
 		},
 		now(`max by (side, reason, statement) (mssql_dag_scrape_error{`+ofDAG+`,reason!="none"} == 1 or mssql_dag_read_statement_failed{`+ofDAG+`} == 1)`, ""))
 	errors.noValue = "no error reported"
 	instances := grid("Instances", "The instance that answered on each side: the primary replica of the side's own availability group. It changes with a local failover.",
-		10, 6, "Side", false, []column{
-			{from: "side", title: "Side", width: 80}, {from: "server", title: "Server", width: 200}, {from: "version", title: "Version", width: 120}, {from: "edition", title: "Edition", width: 220},
+		9, 6, "Side", false, []column{
+			{from: "side", title: "Side", width: 80}, {from: "server", title: "Server", width: 160}, {from: "version", title: "Version", width: 110}, {from: "edition", title: "Edition", width: 200},
 		},
 		now(`max by (side, server, version, edition) (mssql_dag_instance_info{`+ofDAG+`})`, ""))
-	expiry := number("Endpoint certificates end in", "Until the first of each side's endpoint certificates expires. The link does not come back after that.", "s", 6, 6, "none known",
+	expiry := number("Endpoint certificates end in", "Until the first of each side's endpoint certificates expires. The link does not come back after that.", "s", 5, 6, "none known",
 		now(`min by (side) (mssql_dag_endpoint_certificate_expiry_timestamp_seconds{`+ofDAG+`}) - time()`, "{{side}}"))
 	expiry.steps = steps(red, 0.0, orange, 14*86400.0, plain)
-	b.add(skew, age, took, clock, errors, instances, expiry)
+	expiry.links = runbooks("DAGEndpointCertificateExpiring")
+	config := bigWord("Config", "Whether dag_exporter took its configuration the last time it was told to read it. From its /metrics, which is scraped beside the probes.", 3, 6,
+		[]word{{0, "", "REFUSED", red}, {1, "", "in force", green}}, "not scraped", now(`min(mssql_dag_config_last_reload_successful)`, ""))
+	config.links = runbooks("DAGConfigReloadFailed")
+	b.add(skew, age, took, clock, errors, instances, expiry, config)
 }

@@ -147,7 +147,7 @@ func (d *demo) watch(ctx context.Context) (ending, error) {
 				d.say(s.Phase, "%s, caught up %d of %d%s; %s", s.Convergence, s.Equal, s.Total, s.lag(), closed)
 				phase, gates, lastLine = s.Phase, closed, time.Now()
 			}
-			if s.Run == "" && s.LastRun != "" {
+			if s.Run == "" && s.LastOutcome != "" {
 				return end, nil
 			}
 			if len(s.Pages) > 0 {

@@ -51,4 +51,9 @@ type Assumptions struct {
 	// GrantSuffices: ALTER on the availability group is enough for S1, S2, S3 and RSSTC. Default false: S1 and the failover want
 	// sysadmin, as CFG25 says; others get 15151. (T8)
 	GrantSuffices bool
+	// CrossVersionRestoring: the databases of a newer forwarder read RESTORING. Default false: RECOVERING. (T10)
+	CrossVersionRestoring bool
+	// CrossVersionNeverSynchronized: the DAG rows of a newer forwarder stay SYNCHRONIZING, whatever both copies say, and no commit
+	// waits. Default false: they become SYNCHRONIZED. (T10)
+	CrossVersionNeverSynchronized bool
 }

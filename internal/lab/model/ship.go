@@ -362,7 +362,7 @@ func (m *Model) judge(f *flow) {
 		f.state, f.joining = Reverting, false
 	case !f.linked:
 		f.state, f.joining = NotSynchronizing, false
-	case !f.s.synchronous():
+	case !f.s.synchronous(), m.cfg.Assume.CrossVersionNeverSynchronized && f.s.dag && m.crossVersion(f.to):
 		f.state, f.joining = Synchronizing, false
 	case f.state == Synchronized:
 	case f.joining:

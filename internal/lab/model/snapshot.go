@@ -269,6 +269,9 @@ func (m *Model) databaseView(c *Copy, n *Snapshot) *Database {
 	d.ReuseWait = c.prune()
 	if n.Instance.Primary && m.crossVersion(c) {
 		d.State = DBRecovering
+		if m.cfg.Assume.CrossVersionRestoring {
+			d.State = DBRestoring
+		}
 	}
 	d.Own = Progress{EndOfLog: c.num.lsn(c.end-c.lastBlock, 1), Hardened: c.num.lsn(c.hardened, 1), Truncation: c.num.lsn(c.truncation, 1),
 		Commit: c.lastCommit, CommitTime: c.lastCommitTime, HardenedTime: c.hardenedTime, ReceivedTime: c.receivedTime, RedoneTime: c.redoneTime,

@@ -27,7 +27,8 @@ func (m *Model) rewire() {
 	for _, s := range m.sides {
 		o := m.sides[s.side.Other()]
 		want := s.dag.exists && o.dag.exists && s.dag.role == Primary && o.dag.role == Secondary &&
-			s.primary.role == Primary && o.primary.role == Primary
+			s.primary.role == Primary && o.primary.role == Primary &&
+			s.primary.cfg.Major <= o.primary.cfg.Major // an older version cannot follow a newer one: one-way after the failover
 		st := s.dag.stream
 		if st != nil && (!want || st.from != s.primary || st.to != o.primary) {
 			m.closeStream(st)

@@ -273,7 +273,7 @@ const cases = {
     withConnection({}, async (c) => {
       const utc = (...a) => new Date(Date.UTC(...a));
       for (const [sql, want] of [
-        ['CAST(1 AS bit)', true], ['CAST(255 AS tinyint)', 255], ['CAST(-32768 AS smallint)', -32768], ['-2147483648', -2147483648],
+        ['CAST(1 AS bit)', true], ['CAST(255 AS tinyint)', 255], ['CAST(-32768 AS smallint)', -32768], ['CAST(-2147483648 AS int)', -2147483648],
         ['CAST(-9223372036854775808 AS bigint)', '-9223372036854775808'], ['CAST(1.5 AS float)', 1.5], ['CAST(-0.25 AS real)', -0.25],
         ['CAST(1234567.8901 AS numeric(25,4))', 1234567.8901], ['CAST(-12.3456 AS money)', -12.3456],
         ['CONVERT(varchar(30), CAST(9999999999000000155200001 AS numeric(25,0)))', '9999999999000000155200001'],
