@@ -105,8 +105,10 @@ func (w *watch) frame(ctx context.Context) (good bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if ctx.Err() != nil { // asked to end in between: what came of it says nothing
+	select {
+	case <-ctx.Done(): // asked to end in between: what came of it says nothing
 		return false, nil
+	default:
 	}
 	text := exporter.Table(list, w.table) + "\n"
 	if w.live {

@@ -38,6 +38,10 @@ type serveFlags struct {
 	ags            [2]string
 	servers        [2]string
 	blocks         [2]int
+	second         [2]string
+	contained      [2]bool
+	managed        [2]bool
+	like           string
 	localCommit    string
 	dagCommit      string
 	startVLF       uint32
@@ -66,6 +70,9 @@ func serveCommand(app *kingpin.Application, verbs map[string]func(io.Writer, io.
 		c.Flag("ag."+side, "Name of the "+side+"'s availability group.").Default([]string{"OnPremAG", "AzureAG"}[i]).StringVar(&f.ags[i])
 		c.Flag("server."+side, "@@SERVERNAME of the "+side+"'s first instance.").Default([]string{"N1", "N2"}[i]).StringVar(&f.servers[i])
 		c.Flag("log.block-bytes."+side, "Log block size when the "+side+" writes: 512 or 4096.").Default("512").IntVar(&f.blocks[i])
+		c.Flag("second-dag."+side, "Name of a further distributed availability group in which the "+side+"'s group is primary.").StringVar(&f.second[i])
+		c.Flag("contained."+side, "The "+side+"'s availability group is contained.").BoolVar(&f.contained[i])
+		c.Flag("managed-instance."+side, "The "+side+" says that it is a Managed Instance (EngineEdition 8).").BoolVar(&f.managed[i])
 	}
 	c.Flag("listen.control", "Address of the control API, loopback only.").Default("127.0.0.1:14330").StringVar(&f.control)
 	c.Flag("databases", "Number of user databases db001, db002, …").Default("3").IntVar(&f.databases)
@@ -123,6 +130,7 @@ func (f *serveFlags) options(log *slog.Logger) (lab.Options, error) {
 	for i := range o.Model.Sides {
 		s := &o.Model.Sides[i]
 		s.AG, s.BlockBytes, s.LocalAsync = f.ags[i], f.blocks[i], f.localCommit == "async"
+		s.Second, s.Contained = f.second[i], f.contained[i]
 		s.ClusterType = map[string]model.ClusterType{"wsfc": model.WSFC, "external": model.External, "none": model.None}[f.cluster]
 		if f.instances[i] < 1 || f.instances[i] > 3 {
 			return o, fmt.Errorf("%w: instances must be between 1 and 3", errUsage)
@@ -130,7 +138,7 @@ func (f *serveFlags) options(log *slog.Logger) (lab.Options, error) {
 		s.Instances = make([]model.InstanceConfig, f.instances[i])
 		for n := range s.Instances {
 			in := &s.Instances[n]
-			in.Major, in.Linux = f.version, f.linux
+			in.Major, in.Linux, in.Managed = f.version, f.linux, f.managed[i]
 			if f.versions[i] != 0 {
 				in.Major = f.versions[i]
 			}

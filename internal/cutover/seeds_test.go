@@ -39,15 +39,6 @@ var seeds = []struct {
 	{"S3 without a proof", rules{noProof: true}, 1, 2},
 	{"step 6 left out", rules{skipGates: true}, 0, 1},
 	{"answer awaited before the entry is journalled", rules{forgetIntent: true}, 0, 1},
-	{"a refused S2 leaves its entry", rules{keepRefused: true}, 0, 2},
-	{"aborted too early", rules{endEarly: true}, 0, 2},
-	{"two zeros equal", rules{zerosEqual: true}, 0, 2},
-	{"proof across a restart", rules{proofSurvives: true}, 0, 2},
-	{"present LSNs only", rules{proofPresentOnly: true}, 0, 2},
-	{"unknown open", rules{unknownOpen: true}, 0, 2},
-	{"one sample", rules{noRest: true}, 0, 2},
-	{"no mark", rules{noDrain: true}, 0, 2},
-	{"no exposure", rules{noExposure: true}, 0, 2},
 }
 
 func TestSeededBugs(t *testing.T) { seededBugs(t, 1) }

@@ -3,7 +3,6 @@ package exporter
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -164,7 +163,7 @@ func (e *Exporter) ready(w http.ResponseWriter, _ *http.Request) {
 func (e *Exporter) reload(w http.ResponseWriter, _ *http.Request) {
 	if err := e.Reload(); err != nil {
 		e.opt.Logger.Error("reload refused, the configuration before stays in force", "err", err)
-		say(w, http.StatusInternalServerError, errors.Join(errors.New("reload refused, the configuration before stays in force:"), err).Error())
+		say(w, http.StatusInternalServerError, "reload refused, the configuration before stays in force:\n"+err.Error())
 		return
 	}
 	e.opt.Logger.Info("configuration reloaded")

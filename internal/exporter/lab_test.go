@@ -132,46 +132,52 @@ func TestLabToMetrics(t *testing.T) {
 		`mssql_dag_config_last_reload_successful`:                                                               1,
 	})
 	for _, side := range []lab.Side{lab.Source, lab.Target} {
-		db, err := sql.Open("sqlserver", r.lab.DSN(side))
-		if err != nil {
+		compareLSNs(t, r, side, got)
+	}
+}
+
+// compareLSNs asks a side as an ordinary client and compares digit for digit.
+func compareLSNs(t *testing.T, r *rig, side lab.Side, got map[string]float64) {
+	t.Helper()
+	db, err := sql.Open("sqlserver", r.lab.DSN(side))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	rows, err := db.Query(`SELECT d.database_name, CONVERT(varchar(30), r.last_hardened_lsn), CONVERT(varchar(30), r.end_of_log_lsn)
+		FROM sys.dm_hadr_database_replica_states r INNER JOIN sys.availability_databases_cluster d ON d.group_database_id = r.group_database_id
+		WHERE r.is_local = 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	n := 0
+	for rows.Next() {
+		var name string
+		var hardened, end sql.NullString
+		if err := rows.Scan(&name, &hardened, &end); err != nil {
 			t.Fatal(err)
 		}
-		rows, err := db.Query(`SELECT d.database_name, CONVERT(varchar(30), r.last_hardened_lsn), CONVERT(varchar(30), r.end_of_log_lsn)
-			FROM sys.dm_hadr_database_replica_states r INNER JOIN sys.availability_databases_cluster d ON d.group_database_id = r.group_database_id
-			WHERE r.is_local = 1`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := 0
-		for rows.Next() {
-			var name string
-			var hardened, end sql.NullString
-			if err := rows.Scan(&name, &hardened, &end); err != nil {
-				t.Fatal(err)
+		n++
+		for column, text := range map[string]sql.NullString{"last_hardened": hardened, "end_of_log": end} {
+			labels := fmt.Sprintf(`{dag="erp-prod",database="%s",lsn="%s",side="%s"}`, name, column, side)
+			if !text.Valid {
+				expect(t, got, map[string]any{"mssql_dag_database_lsn_vlf" + labels: nil, "mssql_dag_database_lsn_block" + labels: nil})
+				continue
 			}
-			n++
-			for column, text := range map[string]sql.NullString{"last_hardened": hardened, "end_of_log": end} {
-				labels := fmt.Sprintf(`{dag="erp-prod",database="%s",lsn="%s",side="%s"}`, name, column, side)
-				if !text.Valid {
-					expect(t, got, map[string]any{"mssql_dag_database_lsn_vlf" + labels: nil, "mssql_dag_database_lsn_block" + labels: nil})
-					continue
-				}
-				// 25 digits: ten for the VLF, ten for the block, five for the slot.
-				digits := strings.Repeat("0", 25-len(text.String)) + text.String
-				vlf, block := strings.TrimLeft(digits[:10], "0"), strings.TrimLeft(digits[10:20], "0")
-				for metric, want := range map[string]string{"vlf": vlf, "block": block} {
-					have := got["mssql_dag_database_lsn_"+metric+labels]
-					if strconv.FormatInt(int64(have), 10) != want || have == 0 {
-						t.Errorf("%s%s is %.0f, the server says %s (%s)", metric, labels, have, want, text.String)
-					}
+			// 25 digits: ten for the VLF, ten for the block, five for the slot.
+			digits := strings.Repeat("0", 25-len(text.String)) + text.String
+			vlf, block := strings.TrimLeft(digits[:10], "0"), strings.TrimLeft(digits[10:20], "0")
+			for metric, want := range map[string]string{"vlf": vlf, "block": block} {
+				have := got["mssql_dag_database_lsn_"+metric+labels]
+				if strconv.FormatInt(int64(have), 10) != want || have == 0 {
+					t.Errorf("%s%s is %.0f, the server says %s (%s)", metric, labels, have, want, text.String)
 				}
 			}
 		}
-		if err := rows.Err(); err != nil || n != 2 {
-			t.Errorf("%d rows, %v", n, err)
-		}
-		_ = rows.Close()
-		_ = db.Close()
+	}
+	if err := rows.Err(); err != nil || n != 2 {
+		t.Errorf("%d rows, %v", n, err)
 	}
 }
 

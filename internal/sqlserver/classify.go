@@ -237,7 +237,7 @@ func isTimeout(err error) bool {
 
 // aboutConnect is about for a connect: whatever went wrong, nothing was sent.
 func (e *Error) aboutConnect(err error, t *target) *Error {
-	e.about(err, t)
+	_ = e.about(err, t) // fills e itself
 	switch e.Class {
 	case ClassUnknown, ClassNotSent, ClassQuery:
 		e.Class = ClassConnect
@@ -248,7 +248,7 @@ func (e *Error) aboutConnect(err error, t *target) *Error {
 // aboutAct is about for a statement that changes something: what is not
 // surely refused is pending.
 func (e *Error) aboutAct(err error, t *target) *Error {
-	e.about(err, t)
+	_ = e.about(err, t) // fills e itself
 	all := errorsOf(err)
 	if len(all) == 0 {
 		// Whatever ended the connection, and however it looks: once something

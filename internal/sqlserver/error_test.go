@@ -89,7 +89,7 @@ func TestReasonOfRead(t *testing.T) {
 		{"half an answer", io.ErrUnexpectedEOF, ReasonRefused},
 		{"wrong password", server(18456), ReasonLogin},
 		{"login error without a number", errors.New("login error: EOF"), ReasonLogin},
-		{"certificate", fmt.Errorf("TLS Handshake failed: %v", x509.UnknownAuthorityError{}), ReasonTLS},
+		{"certificate", errors.New("TLS Handshake failed: " + x509.UnknownAuthorityError{}.Error()), ReasonTLS},
 		{"server does not encrypt", errors.New("server does not support encryption"), ReasonTLS},
 		{"no VIEW SERVER STATE", server(300, 297), ReasonPermission},
 		{"column", server(207), ReasonQuery},

@@ -198,7 +198,7 @@ func (p probe) usable() *Error {
 	case p.major < v2016:
 		return &Error{Class: ClassVersion, Reason: ReasonVersion, Err: fmt.Errorf("SQL Server %s has no distributed availability groups", p.version), Remedy: "2016 is the first that has"}
 	case p.hadr != nil && !*p.hadr:
-		return &Error{Class: ClassMissing, Reason: ReasonHadrOff, Err: errors.New("Always On availability groups are not enabled"), Remedy: reasonRemedies[ReasonHadrOff]}
+		return &Error{Class: ClassMissing, Reason: ReasonHadrOff, Err: errors.New("availability groups (Always On) are not enabled"), Remedy: reasonRemedies[ReasonHadrOff]}
 	}
 	return nil
 }

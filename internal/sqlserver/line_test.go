@@ -73,7 +73,7 @@ func TestBusyBehindAHungStatement(t *testing.T) {
 		go func() {
 			_, err := do(within(t, 2*time.Second), &l, func() { killed.Store(true) }, func(ctx context.Context) (int, error) {
 				<-ctx.Done()
-				cancelled.Store(context.Cause(ctx) == context.Canceled) // a deadline would cost the driver's connection
+				cancelled.Store(errors.Is(context.Cause(ctx), context.Canceled)) // a deadline would cost the driver's connection
 				<-release
 				return 0, ctx.Err()
 			})

@@ -147,6 +147,7 @@ func (s *session) query(ctx context.Context, batch string, set func(cols []strin
 		row := make([]driver.Value, len(cols))
 		for {
 			err := rows.Next(row)
+			//nolint:errorlint // exactly io.EOF ends a result set; one that an error of the network wraps does not
 			if err == io.EOF {
 				// The driver says EOF at the end of a result set, and also
 				// when the peer closed in the middle of one.

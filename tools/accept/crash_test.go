@@ -233,7 +233,10 @@ func (w *crashWorld) killAt(p *process, phase string) {
 			time.Sleep(2 * time.Millisecond)
 		}
 		s, err := w.status()
-		return fmt.Errorf("still %s: %s: %v", s.Phase, s.Reason, err)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("still %s: %s", s.Phase, s.Reason)
 	})
 	_ = p.cmd.Process.Signal(syscall.SIGKILL)
 	<-p.exited

@@ -213,9 +213,6 @@ func (b plainBoard) expressions() []string {
 	return out
 }
 
-var filled = strings.NewReplacer(
-	"$__rate_interval", "20s", "$__range", "1h", "$dag", "d", "$database", ".*", "$budget", "60")
-
 // Every expression is PromQL, has only variables that are defined, and names
 // only metrics and labels that somebody makes.
 func TestExpressions(t *testing.T) {
@@ -344,6 +341,13 @@ func TestStates(t *testing.T) {
 				t.Errorf("%d phases have words, there are %d", have, want)
 			}
 		}
+	}
+}
+
+// The scenarios are judged by promtool, in make check; here they are only made.
+func TestScenariosNamePanels(t *testing.T) {
+	if _, err := unitTests(settings{Scrape: "5s"}); err != nil {
+		t.Error(err)
 	}
 }
 

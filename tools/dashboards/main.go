@@ -33,12 +33,24 @@ func run() int {
 	runbooks := flag.String("runbooks", "", "where the runbooks are; runbook_base of the values if empty, dag_exporter if that is empty too")
 	to := flag.String("out", "dashboards", "the folder of the dashboards")
 	check := flag.Bool("check", false, "write nothing; exit 1 if a dashboard is not in step")
+	tests := flag.String("scenarios", "", "write the scenarios to this file, for promtool test rules, and nothing else")
 	flag.Parse()
 
 	set, err := readSettings(*values, *console, *runbooks)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dashboards:", err)
 		return 1
+	}
+	if *tests != "" {
+		b, err := unitTests(set)
+		if err == nil {
+			err = os.WriteFile(*tests, b, 0o644)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "dashboards:", err)
+			return 1
+		}
+		return 0
 	}
 	files, err := generate(set)
 	if err != nil {

@@ -22,7 +22,6 @@ type child struct {
 	cmd  *exec.Cmd
 	log  string
 	done chan struct{}
-	err  error
 }
 
 // spawn starts a program with its output in dir/name.log.
@@ -42,7 +41,7 @@ func (d *demo) spawn(name string, argv ...string) error {
 	}
 	c := &child{name: name, cmd: cmd, log: log, done: make(chan struct{})}
 	go func() {
-		c.err = cmd.Wait()
+		_ = cmd.Wait() // ProcessState says how it ended
 		close(c.done)
 	}()
 	d.children = append(d.children, c)
@@ -75,7 +74,7 @@ func (d *demo) dead() error {
 	for _, c := range d.children {
 		select {
 		case <-c.done:
-			return fmt.Errorf("%s ended: %v", c.name, c.err)
+			return fmt.Errorf("%s ended: %s", c.name, c.cmd.ProcessState)
 		default:
 		}
 	}

@@ -81,6 +81,7 @@ type InstanceConfig struct {
 	Linux       bool          // host_platform Linux; default Windows
 	ClockOffset time.Duration // its clock runs ahead by this much
 	Flush       time.Duration // time to harden a log block; default 1 ms
+	Managed     bool          // an Azure SQL Managed Instance: EngineEdition 8; what else differs there is not modelled
 	RedoKBps    int64         // redo speed in KB/s; default 50,000; negative: redo stands still
 }
 
@@ -97,6 +98,7 @@ type SideConfig struct {
 	ListenerURL string // default tcp://<ag>-listener:5022
 	Collation   string // server and database collation; default SQL_Latin1_General_CP1_CI_AS
 	Contained   bool   // is_contained
+	Second      string // name of a further distributed AG in which this side's AG is primary; empty: none
 }
 
 // LogConfig is what the databases' logs look like at the start.
@@ -239,6 +241,9 @@ func (s *SideConfig) defaults(side Side) error {
 			name += string(rune('a' + i))
 		}
 		setString(&in.ServerName, name)
+		if in.Managed {
+			setString(&in.Edition, "SQL Azure")
+		}
 		setString(&in.Edition, "Enterprise Edition (64-bit)")
 		if in.Major == 0 {
 			in.Major = 16

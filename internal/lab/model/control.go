@@ -110,6 +110,7 @@ func (m *Model) Start(i *Instance) {
 	i.online = true
 	i.started = i.clock()
 	held := s.dag.role
+	i.stale = i.deposed && s.primary != i
 	if s.primary == i {
 		s.dag.role = Resolving
 		i.role = Resolving
@@ -120,6 +121,9 @@ func (m *Model) Start(i *Instance) {
 	m.after(m.cfg.Timing.Resolving+m.cfg.Timing.Recovery, func() {
 		if !i.online {
 			return
+		}
+		if i.stale {
+			i.role = Primary
 		}
 		if s.primary == i {
 			i.role = Primary

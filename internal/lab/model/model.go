@@ -49,6 +49,7 @@ type SideState struct {
 	dbIDs     map[string]GUID // group_database_id in the local AG
 	sequence  int64
 	rsstc     int
+	second    *dagIdentity // a further distributed AG; nil: none
 	instances []*Instance
 	primary   *Instance // of the local AG
 	local     *link
@@ -90,7 +91,10 @@ type Instance struct {
 	props     map[propKey]string
 	refuse    bool
 	pending   []*pendingStatement
-	configNum int // replica_metadata_id
+	configNum int  // replica_metadata_id
+	deposed   bool // its AG was failed over without it and without a cluster that could tell it
+	stale     bool // deposed and back: it believes that it is still primary
+	staleRole Role // in the distributed AG, as it believes
 }
 
 // New builds the pair as it stands after the migration guide's preparation: seeded, joined, synchronizing.
@@ -137,6 +141,11 @@ func New(cfg Config, now time.Time, hooks Hooks) (*Model, error) {
 		}
 		side.primary = side.instances[0]
 		side.primary.role = Primary
+	}
+	for s, side := range m.sides { // last, so that what is random is the same with and without
+		if name := cfg.Sides[s].Second; name != "" {
+			side.second = &dagIdentity{name: name, groupID: newGUID(m.rng), members: [2]GUID{newGUID(m.rng), newGUID(m.rng)}, created: created}
+		}
 	}
 	m.align()
 	m.rewire()
@@ -199,6 +208,8 @@ func (i *Instance) state() *SideState { return i.m.sides[i.Side] }
 func (i *Instance) DAGRole() Role {
 	s := i.state()
 	switch {
+	case i.stale:
+		return i.staleRole
 	case s.primary != i:
 		return Secondary
 	case i.role != Primary: // between two roles of its own
@@ -211,6 +222,9 @@ func (i *Instance) DAGRole() Role {
 // as long as there is one.
 func (i *Instance) writable() bool {
 	s := i.state()
+	if i.stale {
+		return i.online && (!s.dag.exists || i.staleRole == Primary)
+	}
 	return i.online && s.primary == i && i.role == Primary && (!s.dag.exists || s.dag.role == Primary)
 }
 

@@ -57,6 +57,9 @@ func (m *Model) Execute(i *Instance, st Statement, sysadmin bool, late time.Dura
 	side := i.state()
 	isDAG := side.dag.exists && strings.EqualFold(st.Group, m.dag.name)
 	isLocal := strings.EqualFold(st.Group, side.cfg.AG)
+	if side.second != nil && strings.EqualFold(st.Group, side.second.name) {
+		return errf(41190, 16, "Availability group '%s' failed to process the command. dag_lab shows a second distributed availability group and does not change it.", st.Group)
+	}
 	if !isDAG && !isLocal {
 		if st.Verb == ModifyMembers {
 			return errDAGUnknown(st.Group)
@@ -69,6 +72,9 @@ func (m *Model) Execute(i *Instance, st Statement, sysadmin bool, late time.Dura
 	}
 	if isDAG && !sysadmin && !m.cfg.Assume.GrantSuffices && (st.Verb == ModifyMembers || st.Verb == ForceFailover || st.Verb == SetRole) {
 		return ErrMissing("availability group", "alter", m.dag.name)
+	}
+	if i.stale {
+		return m.executeStale(i, st, isLocal, late)
 	}
 	if isLocal {
 		return m.executeLocal(i, st, late)
@@ -123,6 +129,37 @@ func (m *Model) Execute(i *Instance, st Statement, sysadmin bool, late time.Dura
 	case Grant:
 	default:
 		return errNotPrimary(m.dag.name)
+	}
+	return nil
+}
+
+// executeStale runs a statement on an instance that believes it is still primary. SET (ROLE = SECONDARY) on its own AG is what
+// makes it a secondary again; on the distributed AG it gives up what it believes to be there.
+func (m *Model) executeStale(i *Instance, st Statement, isLocal bool, late time.Duration) *Error {
+	switch {
+	case st.Verb == SetRole && isLocal:
+		m.plan(i, "local s2", m.cfg.Timing.Demote+late, func() {
+			i.stale, i.deposed = false, false
+			i.role = Secondary
+			for _, c := range i.copies {
+				m.failWaiters(c, 0, ErrKilled())
+				m.undoOpen(c)
+				c.epoch++
+				c.sealed, c.hardened = c.end, c.end
+				m.cancel(c.background)
+				c.background = nil
+			}
+			m.killUsers(i)
+			m.rewire()
+		})
+	case st.Verb == SetRole && i.staleRole == Primary:
+		m.plan(i, "s2", m.cfg.Timing.Demote+late, func() { i.staleRole = Secondary; m.killUsers(i) })
+	case st.Verb == ForceFailover && !isLocal && i.staleRole != Primary:
+		m.plan(i, "s3", m.cfg.Timing.Failover+late, func() { i.staleRole = Primary; m.killUsers(i); m.open(i) })
+	case st.Verb == ForceFailover || st.Verb == PlainFailover:
+		return errAlreadyPrimary(st.Group)
+	default:
+		return errWrongState(st.Group)
 	}
 	return nil
 }
@@ -444,7 +481,11 @@ func (m *Model) moveLocal(s *SideState, to *Instance) {
 		c.background = nil
 		c.completed = c.hardened
 	}
+	if s.cfg.ClusterType == None && !from.online { // nobody can tell it: when it comes back it believes what it was
+		from.deposed, from.staleRole = true, s.dag.role
+	}
 	from.role = Secondary
+	to.deposed, to.stale = false, false
 	m.killUsers(from)
 	to.role = Resolving
 	s.primary = to

@@ -12,6 +12,7 @@ type Snapshot struct {
 	Instance InstanceView
 	Group    GroupView   // the local AG
 	DAG      *DAGView    // nil if this side dropped it
+	Second   *DAGView    // a further distributed AG of the same local AG, in which it is primary; nil: none
 	Seen     []*Database // local databases in the order of their ids
 	Sessions []Session
 	Locks    []AppLock
@@ -179,12 +180,17 @@ func (m *Model) Snapshot(i *Instance) *Snapshot {
 	s := i.state()
 	n := &Snapshot{Now: i.clock(), Revision: m.rev, Assume: m.cfg.Assume}
 	n.Instance = InstanceView{Side: i.Side, ServerName: i.cfg.ServerName, Config: i.cfg, Started: i.started, ReplicaID: i.ReplicaID, OwnerSID: i.owner,
-		Role: i.role, Collation: s.cfg.Collation, Primary: s.primary == i, Writable: i.writable()}
+		Role: i.role, Collation: s.cfg.Collation, Primary: s.primary == i || i.stale, Writable: i.writable()}
 	for _, p := range i.pending {
 		n.Instance.Pending = append(n.Instance.Pending, p.what)
 	}
 	n.Group = m.groupView(i)
 	n.DAG = m.dagView(i)
+	if x := s.second; x != nil {
+		n.Second = &DAGView{ID: x.groupID, Name: x.name, Role: Primary, Sequence: 8589934592, Created: x.created, Modified: x.created, Connected: true, Holds: n.Instance.Primary}
+		n.Second.Members[0] = DAGMember{ReplicaID: x.members[0], Name: s.cfg.AG, URL: s.cfg.ListenerURL}
+		n.Second.Members[1] = DAGMember{ReplicaID: x.members[1], Name: "ThirdAG", URL: "tcp://ThirdAG-listener:5022"}
+	}
 	for _, c := range i.copies {
 		n.Seen = append(n.Seen, m.databaseView(c, n))
 	}
@@ -215,6 +221,9 @@ func (m *Model) groupView(i *Instance) GroupView {
 	s := i.state()
 	g := GroupView{ID: s.groupID, Name: s.cfg.AG, ClusterType: s.cfg.ClusterType, RSSTC: s.rsstc, Sequence: s.sequence, Contained: s.cfg.Contained,
 		Created: s.created, ListenerURL: s.cfg.ListenerURL, Primary: s.primary.cfg.ServerName}
+	if i.stale {
+		g.Primary = i.cfg.ServerName
+	}
 	for _, in := range s.instances {
 		r := ReplicaView{ID: in.ReplicaID, ServerName: in.cfg.ServerName, Endpoint: "TCP://" + in.cfg.ServerName + ":5022", Mode: in.mode, Access: in.access,
 			OwnerSID: in.owner, Local: in == i, Primary: in == s.primary, MetadataID: in.configNum, Role: in.role, Connected: true, Healthy: true}
@@ -222,6 +231,13 @@ func (m *Model) groupView(i *Instance) GroupView {
 			if st.to == in {
 				r.Connected, r.LastError = st.connected, st.lastError
 				r.Healthy = st.connected && allMoving(st)
+			}
+		}
+		if i.stale { // what it knows is what was before it went
+			r.Primary, r.Connected, r.Healthy, r.LastError = in == i, in == i, in == i, i.started
+			r.Role = Secondary
+			if in == i {
+				r.Role = i.role
 			}
 		}
 		g.Replicas = append(g.Replicas, r)
@@ -244,7 +260,7 @@ func (m *Model) dagView(i *Instance) *DAGView {
 		return nil
 	}
 	d := &DAGView{ID: m.dag.groupID, Name: m.dag.name, Role: i.DAGRole(), RSSTC: s.dag.rsstc, Sequence: s.dag.sequence, Created: m.dag.created,
-		Modified: s.dag.modified, OwnIndex: int(i.Side), Holds: s.primary == i}
+		Modified: s.dag.modified, OwnIndex: int(i.Side), Holds: s.primary == i || i.stale}
 	for n := range d.Members {
 		d.Members[n] = DAGMember{ReplicaID: m.dag.members[n], Name: m.sides[n].cfg.AG, URL: m.sides[n].cfg.ListenerURL, Mode: s.dag.modes[n]}
 	}
@@ -252,7 +268,7 @@ func (m *Model) dagView(i *Instance) *DAGView {
 	if st == nil {
 		st = m.sides[i.Side.Other()].dag.stream
 	}
-	if st != nil {
+	if st != nil && !i.stale {
 		d.Connected, d.LastError = st.connected, st.lastError
 	}
 	d.Rows = d.Holds && (d.Role == Primary || m.cfg.Assume.DemotedKeepsDAGRows)
@@ -283,6 +299,13 @@ func (m *Model) databaseView(c *Copy, n *Snapshot) *Database {
 	if n.Instance.Primary {
 		d.Own.Recovery = lsnMax
 		m.primaryHardened(c, d)
+		if i.stale {
+			for _, in := range s.instances {
+				if in != i {
+					d.Replica = append(d.Replica, RemoteView{ReplicaID: in.ReplicaID, Reason: NoReason, Joined: true})
+				}
+			}
+		}
 		for _, st := range s.streams {
 			for _, f := range st.flows {
 				if f.from == c {
@@ -292,7 +315,7 @@ func (m *Model) databaseView(c *Copy, n *Snapshot) *Database {
 		}
 		if s.dag.exists && n.DAG.Rows {
 			r := RemoteView{ReplicaID: m.dag.members[i.Side.Other()], Reason: NoReason}
-			if st := s.dag.stream; st != nil {
+			if st := s.dag.stream; st != nil && !i.stale {
 				for _, f := range st.flows {
 					if f.from == c {
 						r = m.remoteView(f, r.ReplicaID)
@@ -355,7 +378,7 @@ func (m *Model) ownState(c *Copy, d *Database, s *SideState) SyncState {
 		return Reverting
 	case i.role == Resolving || c.state != DBOnline && c.state != DBRestoring && c.state != DBRecovering:
 		return NotSynchronizing
-	case s.primary == i: // role PRIMARY in its own AG, forwarder or not: healthy whatever the link does
+	case s.primary == i || i.stale: // role PRIMARY in its own AG, forwarder or not: healthy whatever the link does
 		d.Commit = i.mode == Sync
 		if i.mode == Async {
 			return Synchronizing

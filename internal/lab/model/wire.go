@@ -7,7 +7,7 @@ func (m *Model) rewire() {
 	for _, s := range m.sides {
 		keep := s.streams[:0]
 		for _, st := range s.streams {
-			if st.from == s.primary && s.primary.role == Primary {
+			if st.from == s.primary && s.primary.role == Primary && !st.to.stale {
 				keep = append(keep, st)
 			} else {
 				m.closeStream(st)
@@ -18,7 +18,7 @@ func (m *Model) rewire() {
 			continue
 		}
 		for _, in := range s.instances {
-			if in == s.primary || hasStream(s.streams, in) {
+			if in == s.primary || in.stale || hasStream(s.streams, in) {
 				continue
 			}
 			s.streams = append(s.streams, m.newStream(s.primary, in, false, s.local))

@@ -358,6 +358,10 @@ func replicaStates(e *Env) [][]any {
 		}
 		add(r.ID, s.Group.ID, r.Local, r.Role, r.Connected, h, r.LastError, lease(r.Local, s.Group.ClusterType, r.Primary))
 	}
+	if x := s.Second; x != nil && x.Holds {
+		add(x.Members[0].ReplicaID, x.ID, true, x.Role, true, 2, time.Time{}, lease(true, s.Group.ClusterType, true))
+		add(x.Members[1].ReplicaID, x.ID, false, model.Secondary, true, 2, time.Time{}, nil)
+	}
 	if d := s.DAG; d != nil && d.Holds {
 		own, other := d.Members[d.OwnIndex], d.Members[1-d.OwnIndex]
 		switch d.Role {
@@ -452,6 +456,17 @@ func clusterStates(e *Env) [][]any {
 	return out
 }
 
+// distributed are the distributed AGs that an instance lists.
+func distributed(s *model.Snapshot) []*model.DAGView {
+	var out []*model.DAGView
+	for _, d := range []*model.DAGView{s.DAG, s.Second} {
+		if d != nil {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
 var clusterNames = [...]string{"wsfc", "external", "none"}
 
 func groups(e *Env) [][]any {
@@ -465,7 +480,7 @@ func groups(e *Env) [][]any {
 	id, gid := resource(s.Group.ID)
 	out := [][]any{{guid(s.Group.ID), s.Group.Name, id, gid, int64(3), int64(30000), int64(2), "secondary", int64(1), false, false, true, false,
 		i64(int(s.Group.ClusterType)), clusterNames[s.Group.ClusterType], i64(s.Group.RSSTC), s.Group.Sequence, s.Group.Contained, nil}}
-	if d := s.DAG; d != nil {
+	for _, d := range distributed(s) {
 		out = append(out, []any{guid(d.ID), d.Name, nil, nil, nil, nil, nil, nil, int64(1), false, false, false, true,
 			i64(int(s.Group.ClusterType)), clusterNames[s.Group.ClusterType], i64(d.RSSTC), d.Sequence, false, nil})
 	}
@@ -481,7 +496,7 @@ func replicas(e *Env) [][]any {
 			i64(int(r.Mode)), r.Mode.String(), int64(1), "MANUAL", int64(10), int64(2), "ALL", i64(int(r.Access)), access[r.Access],
 			at(s.Group.Created), at(s.Group.Created), int64(50), nil, int64(0), "AUTOMATIC", nil})
 	}
-	if d := s.DAG; d != nil {
+	for _, d := range distributed(s) {
 		for _, m := range d.Members {
 			out = append(out, []any{guid(m.ReplicaID), guid(d.ID), nil, m.Name, nil, m.URL, i64(int(m.Mode)), m.Mode.String(), int64(1), "MANUAL",
 				int64(10), int64(2), "ALL", int64(2), "ALL", at(d.Created), at(d.Modified), int64(50), nil, int64(0), "AUTOMATIC", nil})

@@ -19,51 +19,54 @@ type mutant struct {
 
 func (m *mutant) id() string { return m.rule + ": " + m.what }
 
-// apply is the file with the mutant in it.
+// apply is the mutated rule's group, which holds what it rests on and what rests
+// on it: the rules of other groups cannot notice it.
 func (m *mutant) apply(f file) file {
 	if m.rule == "" {
 		return f
 	}
-	out := file{Groups: slices.Clone(f.Groups)}
-	for i := range out.Groups {
-		out.Groups[i].Rules = slices.Clone(out.Groups[i].Rules)
-		for j := range out.Groups[i].Rules {
-			if r := &out.Groups[i].Rules[j]; r.name() == m.rule {
-				m.edit(r)
+	for _, g := range f.Groups {
+		out := group{Name: g.Name}
+		for _, r := range g.Rules {
+			if r.name() == m.rule {
+				m.edit(&r)
 			}
+			out.Rules = append(out.Rules, r)
+		}
+		if slices.ContainsFunc(g.Rules, func(r rule) bool { return r.name() == m.rule }) {
+			return file{Groups: []group{out}}
 		}
 	}
-	return out
+	return f
 }
 
 func (m *mutant) spokenOf(test string) bool {
-	return m.rule == "" || slices.ContainsFunc(m.users, func(u string) bool { return strings.Contains(test, u) })
+	return slices.ContainsFunc(m.users, func(u string) bool { return strings.Contains(test, u) })
 }
 
 // startAlerts may start a cutover.
 var startAlerts = []string{"DAGNearConvergence", "DAGConverged", "DAGSynchronized"}
 
+// matters is whether the rule starts a cutover or wakes somebody.
+func (r *rule) matters() bool {
+	return slices.Contains(startAlerts, r.Alert) || r.Labels["severity"] == "critical"
+}
+
 // mutants lists every mutant of the start alerts, the critical alerts and the
 // recording rules that they rest on.
 func mutants(f file) []mutant {
-	var rules []rule
-	for _, g := range f.Groups {
-		rules = append(rules, g.Rules...)
-	}
-	wanted := func(r rule) bool {
-		return slices.Contains(startAlerts, r.Alert) || r.Labels["severity"] == "critical"
-	}
+	rules := f.all()
 	var out []mutant
 	for _, r := range rules {
 		users := []string{r.Alert}
 		if r.Record != "" {
 			users = nil
 			for _, u := range rules {
-				if wanted(u) && strings.Contains(u.Expr, r.Record) {
+				if u.matters() && strings.Contains(u.Expr, r.Record) {
 					users = append(users, u.Alert)
 				}
 			}
-		} else if !wanted(r) {
+		} else if !r.matters() {
 			continue
 		}
 		if len(users) > 0 {
