@@ -34,12 +34,12 @@ go_install() {
 	echo "installed $name $version in $((SECONDS - start)) s" >&2
 }
 
-prometheus() {
+install_prometheus() {
 	go_install prometheus $prometheus_version "2 to 8" "-tags=remove_all_sd" \
 		github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus/cmd/promtool
 }
 
-alertmanager() {
+install_alertmanager() {
 	go_install alertmanager $alertmanager_version "1 to 3" "" \
 		github.com/prometheus/alertmanager/cmd/alertmanager github.com/prometheus/alertmanager/cmd/amtool
 }
@@ -47,7 +47,7 @@ alertmanager() {
 # at_least NAME MAJOR MINOR: NAME is on PATH in that version or newer.
 at_least() {
 	local version
-	command -v "$1" >/dev/null || return 1
+	type -P "$1" >/dev/null || return 1
 	version=$("$1" --version 2>&1 | sed -nE 's/.*version ([0-9]+)\.([0-9]+)\..*/\1 \2/p' | head -n 1)
 	[ -n "$version" ] || return 1
 	# shellcheck disable=SC2086
@@ -55,7 +55,7 @@ at_least() {
 	[ "$1" -gt "$3" ] || { [ "$1" -eq "$3" ] && [ "$2" -ge "$4" ]; }
 }
 
-debian() {
+install_debian() {
 	local missing=() p
 	for p in "$@"; do
 		dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
@@ -72,18 +72,18 @@ debian() {
 }
 
 case ${1:-} in
-prometheus) prometheus ;;
-alertmanager) alertmanager ;;
+prometheus) install_prometheus ;;
+alertmanager) install_alertmanager ;;
 golangci-lint)
 	go_install golangci-lint $golangci_version "2 to 5" "" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	;;
 --demo)
-	at_least prometheus 3 0 || prometheus
-	at_least alertmanager 0 27 || alertmanager
+	at_least prometheus 3 0 || install_prometheus
+	at_least alertmanager 0 27 || install_alertmanager
 	;;
 debian)
 	shift
-	debian "$@"
+	install_debian "$@"
 	;;
 *)
 	sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
