@@ -39,12 +39,16 @@ test: ## every test that runs in process or in seconds, with -race
 
 .PHONY: accept
 accept: ## tests that need real processes, other people's clients, or minutes
-	@tools/install.sh debian gcc libc6-dev freetds-bin
+	@tools/install.sh debian gcc libc6-dev freetds-bin tdsodbc python3-pyodbc python3-tds python3-openssl
+	@command -v npm >/dev/null || tools/install.sh debian nodejs npm
+	cd tools/clients/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@tools/install.sh prometheus
 	@tools/install.sh alertmanager
 	@$(MAKE) --no-print-directory build
-	cd tools && PATH="$(TOOLS):$$PATH" $(GO) test -count=1 -race -timeout 30m -tags accept ./accept/...
-	$(GO) test -count=1 -race -timeout 20m -tags accept ./internal/tds/... ./internal/cutover/...
+	cd tools && PATH="$(TOOLS):$$PATH" $(GO) test -count=1 -race -timeout 20m -tags accept ./accept/...
+	cd tools && $(GO) test -count=1 -race -timeout 15m -tags accept ./clients/...
+	$(GO) test -count=1 -race -timeout 15m -tags accept ./internal/tds/... ./internal/exporter/...
+	$(GO) test -count=1 -timeout 15m -tags accept ./internal/cutover/...
 
 .PHONY: check
 check: ## format, vet, linters with the walls of the design, rules, configs, generated files in step
@@ -60,14 +64,35 @@ check: ## format, vet, linters with the walls of the design, rules, configs, gen
 	cd tools && $(TOOLS)/golangci-lint run --config ../.golangci.yml ./...
 	tools/walls_test.sh $(TOOLS)/golangci-lint
 	$(GO) -C tools run ./rules -check -values ../alerts/values.yml -template ../alerts/rules.tmpl -out ../alerts/rules.yml
+	$(GO) -C tools run ./dashboards -check -values ../alerts/values.yml -out ../dashboards
+	$(GO) -C tools run ./dashboards -values ../alerts/values.yml -scenarios ../.tools/panels.yml
+	$(TOOLS)/promtool test rules .tools/panels.yml
+	$(GO) -C tools run ./manifests -check -root ..
 	$(TOOLS)/promtool check rules alerts/rules.yml
 	$(TOOLS)/promtool test rules alerts/tests/*.yml
 	tools/check_configs.sh $(TOOLS)
 	GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/dag_exporter
 
+.PHONY: manifests
+manifests: ## make deploy/kubernetes from rules, scrape config and dashboards
+	$(GO) -C tools run ./manifests -root ..
+
+.PHONY: mutants
+mutants: ## break the start and the critical rules in small ways; every one must be noticed (not all are yet)
+	@tools/install.sh prometheus
+	$(GO) -C tools run ./rules/mutate -alerts ../alerts -promtool $(TOOLS)/promtool
+
+.PHONY: bench
+bench: ## the lab's speed, measured on this machine
+	$(GO) run ./bench
+
 .PHONY: rules
 rules: ## make alerts/rules.yml from rules.tmpl and values.yml
 	$(GO) -C tools run ./rules -values ../alerts/values.yml -template ../alerts/rules.tmpl -out ../alerts/rules.yml
+
+.PHONY: dashboards
+dashboards: ## make dashboards/*.json from tools/dashboards
+	$(GO) -C tools run ./dashboards -values ../alerts/values.yml -out ../dashboards
 
 .PHONY: clean
 clean: ## remove what was built; .tools stays

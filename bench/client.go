@@ -113,9 +113,8 @@ func (c *client) login(user, password string) error {
 	binary.LittleEndian.PutUint32(body[4:], 0x74000004)
 	binary.LittleEndian.PutUint32(body[8:], 32767) // packet size
 	body[24], body[25] = 0xe0, 0x03
-	at := 36
 	for i, field := range [][]byte{ucs2("bench"), ucs2(user), secret, ucs2("bench"), ucs2("localhost"), nil, ucs2("bench"), nil, ucs2("master")} {
-		at = 36 + 4*i
+		at := 36 + 4*i
 		binary.LittleEndian.PutUint16(body[at:], uint16(len(body)))
 		binary.LittleEndian.PutUint16(body[at+2:], uint16(len(field)/2))
 		body = append(body, field...)

@@ -10,3 +10,7 @@ cp alerts/rules.yml alerts/alertmanager.yml deploy/prometheus.yml "$dir"
 touch "$dir/alertmanager-password" "$dir/prometheus-password"
 "$tools/promtool" check config "$dir/prometheus.yml"
 "$tools/amtool" check-config "$dir/alertmanager.yml"
+# The receivers that are commented as examples are right too.
+sed 's/^\( *\)#> /\1/' alerts/alertmanager.yml >"$dir/am-people.yml"
+touch "$dir/mail-password" "$dir/pagerduty-key" "$dir/slack-url"
+"$tools/amtool" check-config "$dir/am-people.yml"

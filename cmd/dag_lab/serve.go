@@ -41,7 +41,6 @@ type serveFlags struct {
 	second         [2]string
 	contained      [2]bool
 	managed        [2]bool
-	like           string
 	localCommit    string
 	dagCommit      string
 	startVLF       uint32

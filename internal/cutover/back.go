@@ -82,7 +82,7 @@ func (e *engine) backPromote() Decision {
 	if !released(e.src) && !e.off.promoteFenced {
 		return e.wait(pollFast, "the source's own RSSTC is not 0")
 	}
-	if n := e.last(Promote, hadr.Source); n != nil && !(e.off.blindRetry && n.Outcome == SentUnknown) {
+	if n := e.last(Promote, hadr.Source); n != nil && (!e.off.blindRetry || n.Outcome != SentUnknown) {
 		waited := e.now.Sub(n.since())
 		if waited < patience {
 			return e.wait(pollFast, "S3 was sent to the source (%s); it still reads SECONDARY", n.Outcome)
@@ -383,19 +383,51 @@ func (e *engine) unreadable(s hadr.Side) Decision {
 		why += ". S3 was sent to the target: nothing is to be sent to the source"
 		add(Promote, hadr.Target)
 		p.Before = append(p.Before, "the target reads SECONDARY and shows no failover in progress", "the source reads SECONDARY, or is fenced")
+	case s == hadr.Source && e.emergency() && (e.in.GoingBack == nil || e.now.Sub(since) >= e.p.Settle):
+		why += ". No side takes writes; the target is not promoted unseen. If the source is gone for good, this is the emergency: " + e.cost()
+		if !released(e.tgt) {
+			add(ReleaseSecondary, hadr.Target)
+		}
+		add(Promote, hadr.Target)
+		p.Before = append(p.Before, "the source is fenced for good: how? (powered off, network cut, AG offline). The engine goes on with the source as soon as it is read again",
+			"the target reads SECONDARY, now", "somebody who may decide it has agreed to the cost")
 	case e.in.GoingBack != nil:
 		why += ". The way back is decided"
 		add(ReleaseSecondary, hadr.Source)
 		add(Promote, hadr.Source)
 		p.Before = append(p.Before, "the target reads SECONDARY, or is fenced for good")
 	default:
-		why += ". No side takes writes; the target is not promoted unseen"
-		add(Promote, hadr.Target)
-		p.Before = append(p.Before, "the source is fenced: how? (powered off, network cut, AG offline)",
-			map[bool]string{true: "the proof in the report is complete: nothing is lost if the source is fenced", false: "THERE IS NO COMPLETE PROOF: S3 on the target loses whatever the source has beyond the target's LSNs"}[e.in.Proof != nil])
+		why += ". No side takes writes, and nothing is to be typed while a statement may still land or the target is not seen"
 	}
 	p.Text = why
 	return e.page(p)
+}
+
+// emergency reports that S3 on the target may be named to a human though the
+// source is gone: it was demoted by our S2, the target reads SECONDARY, and no
+// S2 or S3 may still land.
+func (e *engine) emergency() bool {
+	return e.role(hadr.Target) == hadr.RoleSecondary && e.seen(Demote, hadr.Source) &&
+		!e.sent(Promote, hadr.Source) && !e.sent(Promote, hadr.Target) && !e.in.Outstanding(*e.p, e.now)
+}
+
+// cost is what S3 on the target without the source loses, as far as known.
+func (e *engine) cost() string {
+	if e.in.Proof != nil {
+		return fmt.Sprintf("the proof of %s is complete, so S3 on the target loses nothing if the source wrote nothing since", e.in.Proof.At.UTC().Format(time.TimeOnly))
+	}
+	var less []string
+	for _, h := range e.in.Highest {
+		d := database(e.tgt, h.Database)
+		if d == nil || d.Own == nil || !h.EndOfLog.Known() || !d.Own.EndOfLog.AtLeast(h.EndOfLog) {
+			less = append(less, h.Database)
+		}
+	}
+	text := "THERE IS NO COMPLETE PROOF: S3 on the target loses whatever the source has beyond the target's LSNs"
+	if len(less) > 0 {
+		return text + "; below the highest LSN read of the source, or not known: " + strings.Join(less, ", ")
+	}
+	return text + "; every database is at the highest LSN read of the source"
 }
 
 // idle: no run. The gates are evaluated; what stands wrong without a run of
@@ -417,6 +449,10 @@ func (e *engine) idle() Decision {
 	case src == hadr.RoleSecondary && tgt == hadr.RoleSecondary:
 		p := Page{Code: PageBothSecondary, Text: "no side is PRIMARY and no run of ours explains it: nobody can write. Two ways out, and only a human can choose",
 			Before: []string{"find out who sent S2 and whether an S3 of theirs may still land", "S3 on the target only if its last_hardened_lsn and end_of_log_lsn are not below the source's in every database, at rest", "S3 on the source otherwise; never both"}}
+		if e.in.Outstanding(*e.p, e.now) {
+			p.Text += fmt.Sprintf(". A statement of run %s may still land: nothing is to be typed before", e.in.Run)
+			return e.page(p)
+		}
 		add(&p, Statement{Kind: ReleaseSecondary, Side: hadr.Source}, Statement{Kind: Promote, Side: hadr.Source}, Statement{Kind: Promote, Side: hadr.Target})
 		return e.page(p)
 	}

@@ -270,7 +270,7 @@ func (c *checker) rest(n *node, label string, between *fault) {
 		}
 		m := n.fork()
 		m.budget -= x.cost
-		if x.crash != 1 && !(c.off.forgetIntent && x.crash == 3) {
+		if x.crash != 1 && (!c.off.forgetIntent || x.crash != 3) {
 			m.in = d.Intent
 		}
 		c.apply(&m, d, x)

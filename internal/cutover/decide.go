@@ -490,6 +490,7 @@ func (e *engine) goBack(format string, args ...any) Decision {
 		return e.wait(pollFast, "no way back any more, S3 on the target is journalled: %s", fmt.Sprintf(format, args...))
 	}
 	if e.in.GoingBack == nil {
+		e.clearPage() // what it named was the way forward
 		e.in.GoingBack = &GoingBack{At: e.now, Reason: fmt.Sprintf(format, args...)}
 	}
 	e.enter(PhaseBack)

@@ -69,7 +69,7 @@ func (e *engine) atLeastProof() bool {
 		if !d.Own.EndOfLog.AtLeast(row.TargetEndOfLog) {
 			return false
 		}
-		if row.TargetHardened.Known() && !d.Own.LastHardened.AtLeast(row.TargetHardened) && !(e.in.Proof.Basis == BasisEndOfLog && !d.Own.LastHardened.Known()) {
+		if row.TargetHardened.Known() && !d.Own.LastHardened.AtLeast(row.TargetHardened) && (e.in.Proof.Basis != BasisEndOfLog || d.Own.LastHardened.Known()) {
 			return false
 		}
 	}

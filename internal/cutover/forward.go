@@ -299,7 +299,7 @@ func (e *engine) demote() Decision {
 		e.enter(PhaseConfirmDemoted)
 		return e.wait(pollFast, "S2 is journalled: reading what came of it")
 	}
-	if e.p.UseRequired && !(e.src.DAG.RSSTC.OK && e.src.DAG.RSSTC.V == 1) {
+	if e.p.UseRequired && (!e.src.DAG.RSSTC.OK || e.src.DAG.RSSTC.V != 1) {
 		return e.goBack("RSSTC=1 does not read back on the source any more")
 	}
 	if v, ok := e.closedFor(stageDemote); !ok {
@@ -333,7 +333,7 @@ func (e *engine) demoted() Decision {
 	switch {
 	case out.RollbackRequested != nil:
 		return e.goBack("%s asked for it: %s", out.RollbackRequested.By, out.RollbackRequested.Reason)
-	case e.now.After(e.budgetEnd()) && !(e.off.holdStopsClock && out.Held != nil):
+	case e.now.After(e.budgetEnd()) && (!e.off.holdStopsClock || out.Held == nil):
 		why := "no proof"
 		switch {
 		case e.in.Proof != nil && out.Held != nil:
@@ -363,9 +363,12 @@ func (e *engine) demoted() Decision {
 			return e.goBack("%s", why)
 		}
 		if !e.blind() {
-			if e.in.Page != nil && e.src != nil && e.tgt != nil {
-				e.clearPage()
+			for _, s := range []hadr.Side{hadr.Source, hadr.Target} {
+				if e.reading(s) == nil {
+					return e.unreadable(s) // rule 1: not promoted unseen; a human is told
+				}
 			}
+			e.clearPage()
 			return e.wait(e.p.SettleInterval, "%s", why)
 		}
 	}

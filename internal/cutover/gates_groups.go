@@ -159,7 +159,7 @@ func (e *engine) gateLocalHealth() Verdict {
 				return later("%s of %s is disconnected", m.Name, r.Local.Name)
 			case m.Health == "":
 				return unknown("the %s does not show the health of %s", s, m.Name)
-			case m.Health != "healthy" && !(e.p.CrossVersion && s == hadr.Target && m.Health == "partially_healthy"):
+			case m.Health != "healthy" && (!e.p.CrossVersion || s != hadr.Target || m.Health != "partially_healthy"):
 				return later("%s of %s is %s", m.Name, r.Local.Name, shown(m.Health))
 			}
 			for _, n := range e.p.Databases {
@@ -168,7 +168,7 @@ func (e *engine) gateLocalHealth() Verdict {
 					continue
 				}
 				i := slices.IndexFunc(d.Replicas, func(x hadr.Replica) bool { return x.Name == m.Name })
-				if i >= 0 && d.Replicas[i].Sync != hadr.Synchronized && !(e.p.CrossVersion && s == hadr.Target) {
+				if i >= 0 && d.Replicas[i].Sync != hadr.Synchronized && (!e.p.CrossVersion || s != hadr.Target) {
 					return later("%s is %s on %s, a synchronous replica of %s", n, shown(string(d.Replicas[i].Sync)), m.Name, r.Local.Name)
 				}
 			}

@@ -197,7 +197,8 @@ func checkSend(p *Plan, before Intent, o *Observation, d Decision) (bad []string
 		return false
 	}
 	if st.Kind == Promote {
-		if r := role(st.Side.Other()); r != hadr.RoleSecondary {
+		blind := p.BlindS3 && st.Side == hadr.Target && o.Source.Reading == nil && d.Intent.Proof != nil && o.Began.Sub(d.Intent.Proof.At) <= p.ProofTTL
+		if r := role(st.Side.Other()); r != hadr.RoleSecondary && !blind {
 			bad = append(bad, fmt.Sprintf("S3 on the %s while the other side reads %q in this round", st.Side, r))
 		}
 		if sent(Promote, st.Side.Other()) {
@@ -233,7 +234,7 @@ func checkSend(p *Plan, before Intent, o *Observation, d Decision) (bad []string
 		if !o.Side(hadr.Source).Reading.TransactionsRead || len(o.Side(hadr.Source).Reading.Transactions) > 0 {
 			bad = append(bad, "S2 though not quiet")
 		}
-		if p.UseRequired && !(o.Source.Reading.DAG.RSSTC.OK && o.Source.Reading.DAG.RSSTC.V == 1) {
+		if p.UseRequired && (!o.Source.Reading.DAG.RSSTC.OK || o.Source.Reading.DAG.RSSTC.V != 1) {
 			bad = append(bad, "S2 without RSSTC=1")
 		}
 		for _, s := range []hadr.Side{hadr.Source, hadr.Target} {

@@ -21,7 +21,6 @@ type world struct {
 	dba     bool // somebody else sent a statement: two primaries are then not our doing
 	late    [4]simLate
 	lates   int8
-	crashed bool // the engine's process is new: no locks
 	two     bool // two primaries by our doing
 	lost    bool // a commit that a client was told about is not on the new primary
 	use     bool // both sides 2022
@@ -166,8 +165,6 @@ func (w *world) reading(side hadr.Side, at time.Time, dbs ...string) *hadr.Readi
 	}
 	return r
 }
-
-func (w *world) synced() bool { return w.link && w.s[0].sync && w.s[1].sync }
 
 // ship moves the log from the primary to the other side, if there is a link.
 func (w *world) ship() {

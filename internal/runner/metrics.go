@@ -17,6 +17,7 @@ var (
 	descGate  = desc("gate_open", "Whether this gate is open; unknown counts as closed.", "dag", "gate")
 	descArmed = desc("armed_until_timestamp_seconds", "When the arming that has not started a run yet ends; 0 while none stands.", "dag")
 	descHeld  = desc("held_since_timestamp_seconds", "Since when the DAG is held; 0 while it is not.", "dag")
+	descPages = desc("pages_open", "How many pages ask a human to act: those that stand now, and those of ended runs that nobody has acknowledged.", "dag")
 	descRuns  = desc("runs_total", "Runs in execute mode that ended, by outcome, as the journal holds them.", "dag", "outcome")
 	descLast  = desc("last_write_unavailable_seconds", "How long no side took writes in the newest run in execute mode that measured it; absent before.", "dag")
 	descPred  = desc("predicted_write_unavailable_seconds", "How long no side would take writes if a run began now; absent where it cannot be told.", "dag")
@@ -56,7 +57,7 @@ func (m *fleetMetrics) countAlert(r AlertResult) {
 
 // Describe implements prometheus.Collector.
 func (f *Fleet) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descPhase, descGate, descArmed, descHeld, descRuns, descLast, descPred, descStep, descStart, descAlert, descLease, descPipe} {
+	for _, d := range []*prometheus.Desc{descPhase, descGate, descArmed, descHeld, descPages, descRuns, descLast, descPred, descStep, descStart, descAlert, descLease, descPipe} {
 		ch <- d
 	}
 }
@@ -115,6 +116,7 @@ func (c *Controller) collect(ch chan<- prometheus.Metric, now time.Time) {
 	}
 	ch <- gauge(descArmed, unix(armed), dag)
 	ch <- gauge(descHeld, unix(held), dag)
+	ch <- gauge(descPages, float64(len(c.base.Pages)+len(c.state.Pages)), dag)
 	ch <- gauge(descLease, unix(c.lease.Until), dag)
 	for _, o := range Outcomes() {
 		ch <- counter(descRuns, c.outcomes[o], dag, string(o))

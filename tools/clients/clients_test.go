@@ -124,7 +124,7 @@ func runScript(t *testing.T, cfg config, name string, args ...string) []result {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdin = bytes.NewReader(in)
-	cmd.Env = append(os.Environ(), "NODE_NO_WARNINGS=1", "LC_ALL=C.UTF-8")
+	cmd.Env = append(os.Environ(), "NODE_NO_WARNINGS=1", "PYTHONDONTWRITEBYTECODE=1", "LC_ALL=C.UTF-8")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()

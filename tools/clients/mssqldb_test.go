@@ -141,17 +141,39 @@ func do(t *testing.T, q querier, text string, args ...any) int64 {
 func equal(t *testing.T, what string, got, want any) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%s: %.300v, want %.300v", what, got, want)
+		t.Errorf("%s: %.300s, want %.300s", what, fmt.Sprint(got), fmt.Sprint(want))
 	}
 }
 
-func fails(t *testing.T, err error, number int32, text string) mssql.Error {
+func sqlError(t *testing.T, err error, number int32, text string) mssql.Error {
 	t.Helper()
 	e, ok := errors.AsType[mssql.Error](err)
 	if !ok || e.Number != number || !strings.Contains(e.Message, text) {
 		t.Errorf("error %v, want %d %s", err, number, text)
 	}
 	return e
+}
+
+func fails(t *testing.T, err error, number int32, text string) {
+	t.Helper()
+	_ = sqlError(t, err, number, text) // its number and text were the question
+}
+
+// drain reads all result sets and returns the error that ends them.
+func drain(ctx context.Context, q querier, text string, args ...any) error {
+	rows, err := q.QueryContext(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for {
+		if _, err := rowsOf(rows); err != nil {
+			return err
+		}
+		if !rows.NextResultSet() {
+			return rows.Err()
+		}
+	}
 }
 
 func TestGoMSSQLDB(t *testing.T) {
@@ -184,7 +206,7 @@ func goCases(t *testing.T, l *labproc.Lab, guide [2][]string, more string) {
 		},
 		"wrong-password": func(t *testing.T) {
 			wrong := open(t, strings.Replace(l.DSN(l.Source, "master", more), labproc.Password, "wrong", 1))
-			e := fails(t, wrong.PingContext(t.Context()), 18456, "Login failed for user 'sa'.")
+			e := sqlError(t, wrong.PingContext(t.Context()), 18456, "Login failed for user 'sa'.")
 			equal(t, "class", e.Class, uint8(14))
 		},
 		"unknown-database": func(t *testing.T) {
@@ -263,7 +285,7 @@ func goCases(t *testing.T, l *labproc.Lab, guide [2][]string, more string) {
 				rows.NextResultSet()
 				err = rows.Err()
 			}
-			e := fails(t, err, 50000, "raised é")
+			e := sqlError(t, err, 50000, "raised é")
 			equal(t, "class, state, line", []any{e.Class, e.State, e.LineNo}, []any{uint8(16), uint8(3), int32(2)})
 			_, err = tryQuery(t.Context(), master, "SELECT 1 / 0")
 			fails(t, err, 8134, "Divide by zero error encountered.")
@@ -282,16 +304,7 @@ func goCases(t *testing.T, l *labproc.Lab, guide [2][]string, more string) {
 				for _, text := range []string{"WAITFOR DELAY '00:05:00'", "SELECT 1 AS a; WAITFOR DELAY '00:05:00'; SELECT 2"} {
 					ctx, cancel := context.WithCancel(t.Context()) // a deadline would mark the connection as bad
 					time.AfterFunc(300*time.Millisecond, cancel)
-					rows, err := c.QueryContext(ctx, text, args...)
-					if err == nil {
-						for err == nil {
-							if _, err = rowsOf(rows); err == nil && !rows.NextResultSet() {
-								err = rows.Err()
-								break
-							}
-						}
-						_ = rows.Close() // the error is above
-					}
+					err := drain(ctx, c, text, args...)
 					if err == nil || !errors.Is(err, context.Canceled) {
 						t.Errorf("%s: %v", text, err)
 					}

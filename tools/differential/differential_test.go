@@ -16,7 +16,7 @@ import (
 
 // The size of a run: so many sets of tables, and so many queries over each.
 const (
-	worlds  = 150
+	worlds  = 80
 	queries = 40
 )
 
