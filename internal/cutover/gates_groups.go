@@ -168,7 +168,10 @@ func (e *engine) gateLocalHealth() Verdict {
 					continue
 				}
 				i := slices.IndexFunc(d.Replicas, func(x hadr.Replica) bool { return x.Name == m.Name })
-				if i >= 0 && d.Replicas[i].Sync != hadr.Synchronized && (!e.p.CrossVersion || s != hadr.Target) {
+				if i < 0 {
+					return unknown("the %s shows no row of %s on %s, a synchronous replica of %s", s, n, m.Name, r.Local.Name)
+				}
+				if d.Replicas[i].Sync != hadr.Synchronized && (!e.p.CrossVersion || s != hadr.Target) {
 					return later("%s is %s on %s, a synchronous replica of %s", n, shown(string(d.Replicas[i].Sync)), m.Name, r.Local.Name)
 				}
 			}

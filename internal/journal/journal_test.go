@@ -152,7 +152,7 @@ func contractRefusedUpdate(t *testing.T, j *reopenable) {
 	arm(t, j, "erp")
 	no := errors.New("no")
 	_, err := j.Update("erp", func(s *State) error { s.Arming.By = "mallory"; s.Generation = 99; return no }, NewEvent(t0, "x", "x", nil))
-	if err != no {
+	if !errors.Is(err, no) {
 		t.Errorf("err = %v, want the function's own error", err)
 	}
 	if s, _ := j.State("erp"); s.Generation != 1 || s.Arming.By != "anna" {

@@ -97,7 +97,6 @@ type activeRun struct {
 type manualStart struct {
 	by    string
 	drill bool
-	until time.Time
 	reply chan startReply
 }
 

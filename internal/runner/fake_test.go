@@ -47,17 +47,16 @@ type fate struct {
 }
 
 type fakeSide struct {
-	p           *pair
-	which       hadr.Side
-	role        hadr.Role
-	mode        hadr.Mode
-	rsstc       int64
-	log         uint32
-	marker      string
-	holder      *fakeLock
-	start       int
-	down        bool
-	updateAfter time.Time
+	p      *pair
+	which  hadr.Side
+	role   hadr.Role
+	mode   hadr.Mode
+	rsstc  int64
+	log    uint32
+	marker string
+	holder *fakeLock
+	start  int
+	down   bool
 }
 
 func newPair(n int) *pair {

@@ -21,7 +21,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	if r.Mode != ModeExecute {
 		title += " (dry run)"
 	}
-	p("# %s of %s: %s\n", title, md(r.DAG), md(string(orDash(string(r.Outcome)))))
+	p("# %s of %s: %s\n", title, md(r.DAG), md(orDash(string(r.Outcome))))
 	p("%s.\n", upperFirst(md(r.Summary)))
 	p("| | |")
 	p("|---|---|")

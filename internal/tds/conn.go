@@ -96,7 +96,7 @@ func (c *conn) read() {
 			return
 		}
 		c.raw.limitReading(c.server.cfg.MessageTimeout, true)
-		c.pause(nil, c.halfTrip())
+		c.pause(context.Background(), c.halfTrip())
 		select {
 		case c.msgs <- m:
 		case <-c.raw.closed:

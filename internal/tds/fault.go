@@ -97,7 +97,7 @@ func (w *Response) out(p []byte) error {
 		if !w.fault.DropAnswer {
 			c.pause(w.ctx, w.fault.Delay)
 		}
-		c.pause(nil, c.halfTrip())
+		c.pause(context.Background(), c.halfTrip())
 	}
 	if w.fault.DropAnswer {
 		w.broken, w.dropped = true, true // the break follows when the request is done

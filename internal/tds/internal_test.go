@@ -3,6 +3,7 @@ package tds
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 	"math"
 	"math/big"
@@ -230,7 +231,7 @@ func TestPackets(t *testing.T) {
 		if err != nil || m.kind != packReply || !bytes.Equal(m.data, want) {
 			t.Fatalf("size %d: %d of %d bytes, %v", size, len(m.data), len(want), err)
 		}
-		if _, err := r.next(); err != io.EOF {
+		if _, err := r.next(); !errors.Is(err, io.EOF) {
 			t.Fatalf("after the end: %v", err)
 		}
 	}

@@ -5,12 +5,6 @@ import (
 	"fmt"
 )
 
-// TDS versions as LOGIN7 carries them.
-const (
-	version72 uint32 = 0x72090002
-	version80 uint32 = 0x08000000
-)
-
 // errOldVersion marks a client of TDS 7.1 or older.
 var errOldVersion = errors.New("tds: the client's TDS version is older than 7.2")
 

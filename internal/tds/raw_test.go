@@ -148,7 +148,9 @@ func TestAttention(t *testing.T) {
 	c.send(6, 1, nil)
 	c.expect(done(0))
 	c.expect(done(0x20))
-	<-b.causes
+	if cause := <-b.causes; cause == nil {
+		t.Error("cancelled without a cause")
+	}
 
 	// While nothing runs: one.
 	c.send(6, 1, nil)
@@ -166,7 +168,9 @@ func TestAttention(t *testing.T) {
 		t.Errorf("row 5 was sent before the cancel: % x", rows)
 	}
 	c.expect(done(0x20))
-	<-b.causes
+	if cause := <-b.causes; cause == nil {
+		t.Error("cancelled without a cause")
+	}
 
 	// In the middle of a request's packets.
 	c.send(1, 0, batch("one"))

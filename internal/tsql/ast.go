@@ -357,7 +357,6 @@ type (
 		identity  bool
 		seed, inc int64
 		deflt     expr
-		key       bool
 	}
 	createTableStmt struct {
 		base

@@ -457,12 +457,11 @@ func daysSince1900(t time.Time) float64 {
 
 func toTime(v any, from, to Type) any {
 	var t time.Time
-	ok := true
 	switch x := v.(type) {
 	case time.Time:
 		t = x
 	case string:
-		var zoned bool
+		var zoned, ok bool
 		t, zoned, ok = parseTime(x)
 		digits := 0
 		if i := strings.LastIndexByte(x, '.'); i >= 0 && strings.IndexByte(x, ':') >= 0 && strings.IndexByte(x, ':') < i {

@@ -247,7 +247,6 @@ func (h *fakeHost) RollbackTo(_ context.Context, n string) *Error {
 // textSink writes an answer as text.
 type textSink struct {
 	strings.Builder
-	types bool
 	rows  [][]any
 	errs  []*Error
 	dones []DoneInfo

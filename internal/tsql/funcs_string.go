@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 func units(s string) []uint16     { return utf16.Encode([]rune(s)) }
@@ -189,14 +190,15 @@ func stringFuncs() map[string]builtin {
 		}},
 		"ASCII": {1, 1, func(c *compiler, _ *callExpr, a []cx) cx {
 			return strict(Int, []cx{c.text(a[0])}, func(v []any) any {
-				for _, r := range v[0].(string) {
-					b, ok := codePageByte(r)
-					if !ok {
-						b = '?'
-					}
-					return int64(b)
+				if v[0].(string) == "" {
+					return nil
 				}
-				return nil
+				r, _ := utf8.DecodeRuneInString(v[0].(string))
+				b, ok := codePageByte(r)
+				if !ok {
+					b = '?'
+				}
+				return int64(b)
 			})
 		}},
 		"UNICODE": {1, 1, func(c *compiler, _ *callExpr, a []cx) cx {

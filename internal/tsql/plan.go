@@ -11,7 +11,6 @@ type plan struct {
 	colls  []collation
 	run    func(up *env, yield func(row []any) bool) bool
 	assign bool // SELECT @x = …: rows carry nothing
-	sorted bool
 }
 
 // lift adapts a plan that was compiled under an extra, empty scope.
