@@ -272,6 +272,9 @@ var gateCases = []gateCase{
 	{GateLocalHealth, "connected not read", false, func(m *moment) {
 		m.addReplica(func(x *hadr.Member, _ *hadr.Replica) { x.Connected = hadr.Opt[bool]{} })
 	}, GateUnknown, helps},
+	{GateLocalHealth, "no row of a database", false, func(m *moment) {
+		m.addReplica(func(_ *hadr.Member, r *hadr.Replica) { r.Name = "somebody else" })
+	}, GateUnknown, helps},
 
 	{GateSeeding, "over", false, func(m *moment) { m.src.Seeding = []hadr.Seeding{{Database: "db001"}} }, GateOpen, helps},
 	{GateSeeding, "running", false, func(m *moment) { m.src.Seeding = []hadr.Seeding{{Database: "db001", Running: true}} }, GateClosed, helps},
