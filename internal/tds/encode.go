@@ -1,9 +1,11 @@
 package tds
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/big"
+	"math/bits"
 	"time"
 )
 
@@ -80,8 +82,13 @@ func appendValue(p []byte, t Type, nullable bool, v any) ([]byte, error) {
 	case TypeDecimalN, TypeNumericN:
 		return appendNumeric(p, t, v)
 	case TypeGUID:
-		g, ok := v.(GUID)
-		if !ok {
+		var g GUID
+		switch v := v.(type) {
+		case GUID:
+			g = v
+		case GUIDValue:
+			g = v.GUIDBytes()
+		default:
 			return nil, misfit(t, v)
 		}
 		g = g.swapped()
@@ -156,31 +163,62 @@ func appendInt(p []byte, t Type, fixed bool, v any) ([]byte, error) {
 // unscaled brings a number to the given scale, rounding half away from zero as
 // SQL Server does.
 func unscaled(t Type, scale int, v any) (*big.Int, error) {
+	var u *big.Int
+	var has int
 	switch v := v.(type) {
 	case int64:
 		return new(big.Int).Mul(big.NewInt(v), pow10(scale)), nil
 	case Decimal:
-		u := v.Unscaled
-		if u == nil {
-			return new(big.Int), nil
-		}
-		if v.Scale < 0 || v.Scale > 38 {
-			return nil, fmt.Errorf("a decimal of scale %d", v.Scale)
-		}
-		switch {
-		case v.Scale < scale:
-			return new(big.Int).Mul(u, pow10(scale-v.Scale)), nil
-		case v.Scale > scale:
-			div := pow10(v.Scale - scale)
-			half := new(big.Int).Rsh(div, 1)
-			if u.Sign() < 0 {
-				half.Neg(half)
-			}
-			return half.Quo(half.Add(half, u), div), nil
-		}
-		return u, nil
+		u, has = v.Unscaled, v.Scale
+	case DecimalValue:
+		u, has = v.DecimalParts()
+	default:
+		return nil, misfit(t, v)
 	}
-	return nil, misfit(t, v)
+	switch {
+	case u == nil:
+		return new(big.Int), nil
+	case has < 0 || has > 38:
+		return nil, fmt.Errorf("a decimal of scale %d", has)
+	case has < scale:
+		return new(big.Int).Mul(u, pow10(scale-has)), nil
+	case has > scale:
+		div := pow10(has - scale)
+		half := new(big.Int).Rsh(div, 1)
+		if u.Sign() < 0 {
+			half.Neg(half)
+		}
+		return half.Quo(half.Add(half, u), div), nil
+	}
+	return u, nil
+}
+
+// limits are the powers as two words, for magnitude.
+var limits = func() (l [39][2]uint64) {
+	for i, p := range powers {
+		l[i][0] = p.Uint64()
+		l[i][1] = new(big.Int).Rsh(p, 64).Uint64()
+	}
+	return l
+}()
+
+// magnitude gives |u| as two words, the low one first, if it is less than 10^prec.
+func magnitude(u *big.Int, prec int) (m [2]uint64, ok bool) {
+	words := u.Bits()
+	switch {
+	case bits.UintSize == 64 && len(words) <= 2:
+		for i, w := range words {
+			m[i] = uint64(w)
+		}
+	case u.BitLen() <= 128:
+		var b [16]byte
+		u.FillBytes(b[:])
+		m = [2]uint64{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[:8])}
+	default:
+		return m, false
+	}
+	l := limits[prec]
+	return m, m[1] < l[1] || m[1] == l[1] && m[0] < l[0]
 }
 
 func appendNumeric(p []byte, t Type, v any) ([]byte, error) {
@@ -188,7 +226,8 @@ func appendNumeric(p []byte, t Type, v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u.CmpAbs(pow10(int(t.Prec))) >= 0 {
+	m, ok := magnitude(u, int(t.Prec))
+	if !ok {
 		return nil, fmt.Errorf("%v does not fit %s", v, t)
 	}
 	n := numericSize(int(t.Prec))
@@ -197,26 +236,25 @@ func appendNumeric(p []byte, t Type, v any) ([]byte, error) {
 		sign = 0
 	}
 	p = append(p, byte(n), sign)
-	at := len(p)
-	p = append(p, make([]byte, n-1)...)
-	var mag [16]byte
-	u.FillBytes(mag[:])
-	for i := range n - 1 {
-		p[at+i] = mag[15-i]
+	for i := range (n - 1) / 4 {
+		p = le.AppendUint32(p, uint32(m[i/2]>>(32*(i%2))))
 	}
 	return p, nil
 }
 
 // appendTime writes the wall clock of at; only datetimeoffset knows zones.
 func appendTime(p []byte, t Type, fixed bool, at time.Time) ([]byte, error) {
-	utc := at
-	if t.ID == TypeDateTimeOffset {
-		utc = at.UTC()
+	_, offset := at.Zone()
+	seconds := at.Unix()
+	if t.ID != TypeDateTimeOffset {
+		seconds += int64(offset)
 	}
-	year, month, date := utc.Date()
-	day := int(time.Date(year, month, date, 0, 0, 0, 0, time.UTC).Unix()/86400) + unixDay
-	hour, minute, second := utc.Clock()
-	clock := int64(hour*3600+minute*60+second)*int64(time.Second) + int64(utc.Nanosecond())
+	day, rest := seconds/86400, seconds%86400
+	if rest < 0 {
+		day, rest = day-1, rest+86400
+	}
+	day += unixDay
+	clock := rest*int64(time.Second) + int64(at.Nanosecond())
 	outside := func() ([]byte, error) { return nil, fmt.Errorf("%v lies outside %s", at, t) }
 	switch t.ID {
 	case TypeDateTime4, TypeDateTime8, TypeDateTimeN:
@@ -278,7 +316,6 @@ func appendTime(p []byte, t Type, fixed bool, at time.Time) ([]byte, error) {
 	}
 	p = appendDay(p, day)
 	if t.ID == TypeDateTimeOffset {
-		_, offset := at.Zone()
 		if offset%60 != 0 || offset < -14*3600 || offset > 14*3600 {
 			return outside()
 		}
@@ -292,7 +329,7 @@ const (
 	day1900 = 693595 // 1900-01-01
 )
 
-func appendDay(p []byte, day int) []byte { return append(p, byte(day), byte(day>>8), byte(day>>16)) }
+func appendDay(p []byte, day int64) []byte { return append(p, byte(day), byte(day>>8), byte(day>>16)) }
 
 // appendCharacters writes strings and bytes, in parts for the (max) types.
 func appendCharacters(p []byte, t Type, v any) ([]byte, error) {

@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Tokens of a server's message (MS-TDS 2.2.7).
@@ -40,7 +42,12 @@ var collation = [5]byte{0x09, 0x04, 0xD0, 0x00, 0x34}
 var le = binary.LittleEndian
 
 func appendUTF16(p []byte, s string) []byte {
-	for _, r := range s {
+	p = slices.Grow(p, 2*len(s))
+	i := 0
+	for ; i < len(s) && s[i] < utf8.RuneSelf; i++ {
+		p = append(p, s[i], 0)
+	}
+	for _, r := range s[i:] {
 		if r < 0x10000 {
 			p = append(p, byte(r), byte(r>>8))
 			continue

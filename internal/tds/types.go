@@ -291,6 +291,15 @@ func (d Decimal) String() string {
 // order of the wire is this package's business.
 type GUID [16]byte
 
+// DecimalValue and GUIDValue are values of another package that a [Response] takes as they are, like a [Decimal] of those parts
+// and a [GUID] of those bytes.
+type (
+	DecimalValue interface {
+		DecimalParts() (unscaled *big.Int, scale int)
+	}
+	GUIDValue interface{ GUIDBytes() [16]byte }
+)
+
 // String is the canonical upper-case form, as SQL Server prints it.
 func (g GUID) String() string {
 	h := strings.ToUpper(hex.EncodeToString(g[:]))

@@ -1,5 +1,7 @@
 package tsql
 
+import "strconv"
+
 // The syntax tree. Nodes hold what was written; types and meaning come in compile*.go. Lines are kept where an error can point.
 
 type expr interface{}
@@ -84,6 +86,15 @@ type (
 	overSpec struct {
 		part  []expr
 		order []orderItem
+		frame *frameSpec // ROWS or RANGE, nil if not written
+	}
+	frameSpec struct {
+		rows   bool // else RANGE
+		lo, hi frameBound
+	}
+	frameBound struct {
+		kind boundKind
+		n    int64
 	}
 	castExpr struct {
 		x     expr
@@ -191,6 +202,24 @@ type (
 		on   expr
 	}
 )
+
+type boundKind uint8
+
+const (
+	boundFirst boundKind = iota // UNBOUNDED PRECEDING
+	boundPreceding
+	boundCurrent
+	boundFollowing
+	boundLast // UNBOUNDED FOLLOWING
+)
+
+func (b frameBound) String() string {
+	switch b.kind {
+	case boundPreceding, boundFollowing:
+		return strconv.FormatInt(b.n, 10) + map[boundKind]string{boundPreceding: " PRECEDING", boundFollowing: " FOLLOWING"}[b.kind]
+	}
+	return map[boundKind]string{boundFirst: "UNBOUNDED PRECEDING", boundCurrent: "CURRENT ROW", boundLast: "UNBOUNDED FOLLOWING"}[b.kind]
+}
 
 type joinKind uint8
 

@@ -127,6 +127,17 @@ func (b *binder) stmt(s stmt) {
 		if t.pathOf != "" {
 			b.exprs(line, &varExpr{t.pathOf, line})
 		}
+	case *cursorDecl:
+		b.dry(line, func(c *compiler) {
+			if p := c.query(t.q, true); p.assign {
+				failCompile(line, 141, 15, 1, "A SELECT statement that assigns a value to a variable must not be combined with data-retrieval operations.")
+			}
+		})
+	case *fetchStmt:
+		b.exprs(line, t.n)
+		for _, v := range t.into {
+			b.exprs(line, &varExpr{v, line})
+		}
 	case *useStmt:
 		b.stopped = true
 	case *foreignStmt:

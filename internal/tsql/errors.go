@@ -14,6 +14,8 @@ type Error struct {
 	Line      int32
 	Procedure string
 	Message   string
+	// Then is a second error that the server sends for the same failure right after this one, as 297 after 300. A CATCH and @@ERROR see the last one alone.
+	Then *Error
 
 	scope reach
 }
@@ -50,6 +52,16 @@ func NewError(number int32, class, state uint8, format string, args ...any) *Err
 // NotImplemented is error 50900: SQL Server would do it, this package or its host does not.
 func NotImplemented(what string) *Error {
 	return NewError(ErrNotImplemented, 16, 1, "dag_lab does not implement %s.", what)
+}
+
+// last is e, or the error that is sent after it.
+func (e *Error) last() *Error {
+	if e.Then == nil {
+		return e
+	}
+	k := *e.Then
+	k.Line, k.Procedure, k.scope = e.Line, e.Procedure, e.scope
+	return &k
 }
 
 // Aborting marks e as one that ends the batch and dooms the transaction, like a failed conversion, and returns it.

@@ -54,6 +54,11 @@ var (
 // lsnBase is a value that overflows int64, as real LSNs do.
 const lsnBase = "9999999999000000155200001"
 
+func counter(name, instance string, v int64) []any {
+	pad := func(s string) string { return padText(s, NChar(128)) }
+	return []any{pad("SQLServer:Database Replica"), pad(name), pad(instance), v}
+}
+
 func newFake() *fakeHost {
 	col := func(n string, t Type) Column { return Column{Name: n, Type: t, Nullable: true} }
 	lsn := Numeric(25, 0)
@@ -76,6 +81,12 @@ func newFake() *fakeHost {
 			}},
 		"sys.databases": &fakeTable{cols: []Column{{Name: "name", Type: Sysname}, {Name: "database_id", Type: Int}, col("state_desc", NVarChar(60)), col("replica_id", UniqueIdentifier)},
 			rows: [][]any{{"master", int64(1), "ONLINE", nil}, {"Sales", int64(5), "ONLINE", replica1}, {"HR", int64(6), "ONLINE", replica1}, {"scratch", int64(7), "OFFLINE", nil}}},
+		"sys.availability_replicas": &fakeTable{cols: []Column{{Name: "replica_id", Type: UniqueIdentifier}, {Name: "group_id", Type: UniqueIdentifier}, col("replica_server_name", NVarChar(256))},
+			rows: [][]any{{replica1, agOnPrem, "ONPREM1"}, {replica2, agDAG, "AzureAG"}}},
+		"sys.dm_hadr_availability_replica_states": &fakeTable{cols: []Column{{Name: "replica_id", Type: UniqueIdentifier}, {Name: "group_id", Type: UniqueIdentifier}, {Name: "is_local", Type: Bit}, col("role_desc", NVarChar(60))},
+			rows: [][]any{{replica1, agOnPrem, true, "PRIMARY"}, {replica2, agDAG, false, "SECONDARY"}}},
+		"sys.dm_os_performance_counters": &fakeTable{cols: []Column{{Name: "object_name", Type: NChar(128)}, {Name: "counter_name", Type: NChar(128)}, col("instance_name", NChar(128)), {Name: "cntr_value", Type: BigInt}},
+			rows: [][]any{counter("Log Send Queue", "Sales", 120), counter("Recovery Queue", "Sales", 7), counter("Log Send Queue", "_Total", 120)}},
 		"dbo.ledger": ledger,
 	}
 	return h
@@ -94,7 +105,9 @@ func (h *fakeHost) Table(_ context.Context, path []string) (Table, *Error) {
 	}
 	name := strings.ToLower(strings.Join(p, "."))
 	if name == "sys.dm_secret" {
-		return nil, NewError(300, 14, 1, "VIEW SERVER STATE permission was denied on object 'server', database 'master'.")
+		e := NewError(300, 14, 1, "VIEW SERVER STATE permission was denied on object 'server', database 'master'.")
+		e.Then = NewError(297, 16, 1, "The user does not have permission to perform this action.")
+		return nil, e
 	}
 	if t, ok := h.tables[name]; ok {
 		return t, nil

@@ -436,6 +436,7 @@ func (c *compiler) tableFunction(f *tableFunc, types []Type) *TableFunction {
 		panic(&e)
 	}
 	if fn == nil {
+		c.missingTable(f)
 		c.noObject(f.path, f.line)
 	}
 	return fn

@@ -28,9 +28,11 @@ func FunctionNames() []string {
 		out = append(out, k)
 	}
 	for k := range aggregateNames {
-		out = append(out, k)
+		if !missingAggregates[k] {
+			out = append(out, k)
+		}
 	}
-	return append(out, "ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE", "COALESCE", "IIF", "CAST", "CONVERT", "TRY_CAST", "TRY_CONVERT")
+	return append(out, "ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE", "PERCENT_RANK", "CUME_DIST", "COALESCE", "IIF", "CAST", "CONVERT", "TRY_CAST", "TRY_CONVERT")
 }
 
 func argCount(line int, name string, lo, hi, n int) {
@@ -60,7 +62,7 @@ func (c *compiler) call(e *callExpr) cx {
 	}
 	if len(e.path) == 1 {
 		switch name {
-		case "ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE":
+		case "ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE", "PERCENT_RANK", "CUME_DIST":
 			failCompile(line, 10753, 15, 3, "The function '%s' must have an OVER clause.", name)
 		case "IIF":
 			argCount(line, name, 3, 3, len(e.args))
@@ -91,6 +93,9 @@ func (c *compiler) call(e *callExpr) cx {
 	if fn == nil {
 		if len(e.path) > 1 {
 			failCompile(line, 4121, 16, 1, "Cannot find either column \"%s\" or the user-defined function or aggregate \"%s\", or the name is ambiguous.", e.path[0], strings.Join(e.path, "."))
+		}
+		if missingFunctions[name] {
+			notImplemented(line, "the function "+name)
 		}
 		failCompile(line, 195, 15, 10, "'%s' is not a recognized built-in function name.", e.path[0])
 	}
@@ -210,7 +215,9 @@ func (c *compiler) global(e *globalExpr) cx {
 	case "DATEFIRST":
 		return constant(int64(7), TinyInt)
 	case "FETCH_STATUS":
-		return constant(int64(0), Int)
+		return get(Int, func() any { return s.fetchStatus })
+	case "CURSOR_ROWS":
+		return get(Int, func() any { return s.cursorRows })
 	case "PROCID":
 		return constant(int64(0), Int)
 	case "LANGUAGE":

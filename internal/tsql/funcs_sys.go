@@ -43,6 +43,7 @@ func systemFuncs() map[string]builtin {
 				return int64(1)
 			}}
 		}},
+		"CURSOR_STATUS": {2, 2, cursorStatus},
 		"ROWCOUNT_BIG": {0, 0, func(c *compiler, _ *callExpr, _ []cx) cx {
 			s := c.x.s
 			return cx{t: BigInt, f: func(*env) any { return s.rowCount }}

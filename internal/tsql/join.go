@@ -178,89 +178,120 @@ func (c *compiler) rowsRel(i int, rows func(e *env) [][]any, stable bool) *rel {
 	return r
 }
 
-type tuple struct {
-	rows    [][]any
-	matched bool
-}
+// joinKey is a hash key of one or two values, more of them nested; the second is nil if there is one.
+type joinKey [2]any
 
-// tuples holds the rows of a build side, by key if there is one.
+// tuples holds the rows of a build side one after the other, each as one row per source, and chained by key if there is one.
 type tuples struct {
-	all   []*tuple
-	byKey map[any][]*tuple
+	width   int
+	rows    [][]any
+	matched []bool
+	chains  map[joinKey]chain
+	next    []int32 // the next tuple of the same key, or -1
 }
 
-func (r *rel) set(e *env, t [][]any) {
-	for k, i := range r.idx {
-		e.rows[i] = t[k]
+type chain struct{ first, last int32 }
+
+func (t *tuples) len() int { return len(t.matched) }
+
+// set makes tuple i the current row of r's sources.
+func (t *tuples) set(r *rel, e *env, i int) {
+	for k, src := range r.idx {
+		e.rows[src] = t.rows[i*t.width+k]
 	}
 }
 
-func (r *rel) collect(e *env, key func(*env) any) *tuples {
-	out := &tuples{}
+// find gives the first tuple of a key, or -1.
+func (t *tuples) find(k joinKey) int {
+	c, ok := t.chains[k]
+	if !ok {
+		return -1
+	}
+	return int(c.first)
+}
+
+func (r *rel) collect(e *env, key keyFn) *tuples {
+	out := &tuples{width: len(r.idx)}
 	if key != nil {
-		out.byKey = map[any][]*tuple{}
+		out.chains = map[joinKey]chain{}
 	}
 	r.run(e, func() bool {
-		t := &tuple{rows: make([][]any, len(r.idx))}
-		for k, i := range r.idx {
-			t.rows[k] = e.rows[i]
+		i := int32(len(out.matched))
+		for _, src := range r.idx {
+			out.rows = append(out.rows, e.rows[src])
 		}
-		out.all = append(out.all, t)
-		if key != nil {
-			if h := key(e); h != nil {
-				out.byKey[h] = append(out.byKey[h], t)
-			}
+		out.matched = append(out.matched, false)
+		if key == nil {
+			return true
 		}
+		out.next = append(out.next, -1)
+		k, ok := key(e)
+		if !ok {
+			return true
+		}
+		c, old := out.chains[k]
+		if old {
+			out.next[c.last] = i
+		} else {
+			c.first = i
+		}
+		c.last = i
+		out.chains[k] = c
 		return true
 	})
 	return out
 }
 
-// keyOf joins several equalities into one hash key; a NULL in any of them gives nil, which matches nothing.
-func keyOf(eqs []*conj, left bool) func(*env) any {
-	get := func(k *conj, e *env) any {
-		f := k.r.f
+// keyFn computes a key; false means that a part of it is NULL, which matches nothing.
+type keyFn func(*env) (joinKey, bool)
+
+// keyOf joins several equalities into one hash key; nil if there are none.
+func keyOf(eqs []*conj, left bool) keyFn {
+	get := func(k *conj) valueFn {
+		f, coll := k.r.f, k.coll
 		if left {
 			f = k.l.f
 		}
-		v := f(e)
-		if v == nil {
-			return nil
+		return func(e *env) any {
+			v := f(e)
+			if v == nil {
+				return nil
+			}
+			return hashKey(v, coll)
 		}
-		return hashKey(v, k.coll)
 	}
 	switch len(eqs) {
 	case 0:
 		return nil
 	case 1:
-		k := eqs[0]
-		return func(e *env) any { return get(k, e) }
+		f := get(eqs[0])
+		return func(e *env) (joinKey, bool) {
+			v := f(e)
+			return joinKey{v}, v != nil
+		}
 	case 2:
-		k, l := eqs[0], eqs[1]
-		return func(e *env) any {
-			a, b := get(k, e), get(l, e)
-			if a == nil || b == nil {
-				return nil
-			}
-			return [2]any{a, b}
+		f, g := get(eqs[0]), get(eqs[1])
+		return func(e *env) (joinKey, bool) {
+			k := joinKey{f(e), g(e)}
+			return k, k[0] != nil && k[1] != nil
 		}
 	}
-	tail := keyOf(eqs[2:], left)
-	head := keyOf(eqs[:2], left)
-	return func(e *env) any {
-		a, b := head(e), tail(e)
-		if a == nil || b == nil {
-			return nil
+	head, tail := keyOf(eqs[:1], left), keyOf(eqs[1:], left)
+	return func(e *env) (joinKey, bool) {
+		a, ok := head(e)
+		if !ok {
+			return a, false
 		}
-		return [2]any{a, b}
+		b, ok := tail(e)
+		return joinKey{a[0], b}, ok
 	}
 }
 
 // joinStep is one relation joined to those before it.
 type joinStep struct {
 	r        *rel
-	probe    func(*env) any
-	build    func(*env) any
+	probe    keyFn
+	build    keyFn
 	residual []predFn
 	table    *tuples
 }
@@ -365,16 +396,17 @@ func (c *compiler) innerGroup(leaves []*rel, conjs []*conj) *rel {
 				return step(e, i+1, yield)
 			})
 		}
-		k := st.probe(e)
-		if k == nil {
+		k, ok := st.probe(e)
+		if !ok {
 			return true
 		}
 		if st.table == nil {
 			st.table = st.r.collect(e, st.build)
 		}
-		for _, t := range st.table.byKey[k] {
+		table := st.table
+		for t := table.find(k); t >= 0; t = int(table.next[t]) {
 			x.tick(1)
-			st.r.set(e, t.rows)
+			table.set(st.r, e, t)
 			if len(st.residual) > 0 && !allYes(st.residual, e) {
 				continue
 			}
@@ -454,23 +486,27 @@ func (c *compiler) outerJoin(l, r *rel, on []*conj, full bool, nulls [][]any) *r
 			return yield()
 		}
 		done := l.run(e, func() bool {
-			list := table.all
+			t, last := 0, table.len()
 			if probe != nil {
-				list = nil
-				if k := probe(e); k != nil {
-					list = table.byKey[k]
+				t = -1
+				if k, ok := probe(e); ok {
+					t = table.find(k)
 				}
 			}
 			matched := false
-			for _, t := range list {
+			for t >= 0 && t < last {
 				x.tick(1)
-				r.set(e, t.rows)
-				if len(residual) > 0 && !allYes(residual, e) {
-					continue
+				table.set(r, e, t)
+				if len(residual) == 0 || allYes(residual, e) {
+					matched, table.matched[t] = true, true
+					if !out() {
+						return false
+					}
 				}
-				matched, t.matched = true, true
-				if !out() {
-					return false
+				if probe != nil {
+					t = int(table.next[t])
+				} else {
+					t++
 				}
 			}
 			if matched {
@@ -482,10 +518,10 @@ func (c *compiler) outerJoin(l, r *rel, on []*conj, full bool, nulls [][]any) *r
 		if !done || !full {
 			return done
 		}
-		for _, t := range table.all {
-			if !t.matched {
+		for t, matched := range table.matched {
+			if !matched {
 				nullRows(e, l)
-				r.set(e, t.rows)
+				table.set(r, e, t)
 				if !out() {
 					return false
 				}

@@ -329,7 +329,7 @@ func (p *parser) tempAhead(off int) bool {
 var starters = func() map[string]bool {
 	m := map[string]bool{}
 	for _, w := range strings.Fields(`SELECT INSERT UPDATE DELETE DECLARE IF WHILE BEGIN EXEC EXECUTE PRINT RAISERROR RETURN THROW WAITFOR USE CREATE DROP ALTER GRANT DENY REVOKE
-		COMMIT ROLLBACK SAVE BREAK CONTINUE END ELSE KILL SHUTDOWN BACKUP RESTORE TRUNCATE CHECKPOINT DBCC MERGE SET RECONFIGURE`) {
+		COMMIT ROLLBACK SAVE BREAK CONTINUE END ELSE KILL SHUTDOWN BACKUP RESTORE TRUNCATE CHECKPOINT DBCC MERGE SET RECONFIGURE OPEN CLOSE FETCH DEALLOCATE`) {
 		m[w] = true
 	}
 	return m
@@ -395,5 +395,6 @@ func (p *parser) foreign(b base) stmt {
 	if p.i == start+1 && verb != "CHECKPOINT" && verb != "SHUTDOWN" && verb != "RECONFIGURE" {
 		p.bad()
 	}
-	return &foreignStmt{b, strings.TrimSpace(p.src[p.toks[start].pos:p.toks[p.i-1].end])}
+	// The body of a procedure is the rest of the batch, its closing semicolons too.
+	return &foreignStmt{b, strings.TrimRight(p.src[p.toks[start].pos:p.toks[p.i-1].end], "; \t\r\n")}
 }

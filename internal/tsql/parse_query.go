@@ -28,7 +28,7 @@ func (p *parser) query(with []cte) *queryExpr {
 			}
 		}
 	}
-	if p.is("FOR") {
+	if p.is("FOR") && p.peek(1).up != "READ" && p.peek(1).up != "READ_ONLY" && p.peek(1).up != "UPDATE" { // those belong to DECLARE CURSOR
 		p.forClause(q)
 	}
 	p.option()
@@ -398,6 +398,7 @@ func (p *parser) tableFactor() tableRef {
 		if d.alias == "" {
 			p.bad()
 		}
+		p.noTableOperator()
 		return d
 	}
 	if !p.isName() && !p.isOp(".") {
@@ -436,6 +437,12 @@ func (p *parser) tableFactor() tableRef {
 	p.hints()
 	r.alias, _ = p.tableAlias(false)
 	p.hints()
+	p.noTableOperator()
+	return r
+}
+
+// noTableOperator says what may follow a table in SQL Server and not here.
+func (p *parser) noTableOperator() {
 	for _, w := range []string{"PIVOT", "UNPIVOT", "TABLESAMPLE"} {
 		if p.is(w) {
 			notImplemented(p.tok().line, w)
@@ -444,7 +451,6 @@ func (p *parser) tableFactor() tableRef {
 	if p.is("FOR") && p.peek(1).up == "SYSTEM_TIME" {
 		notImplemented(p.tok().line, "FOR SYSTEM_TIME")
 	}
-	return r
 }
 
 var hintWords = map[string]bool{"NOLOCK": true, "READUNCOMMITTED": true, "READCOMMITTED": true, "READPAST": true, "HOLDLOCK": true, "UPDLOCK": true, "ROWLOCK": true, "TABLOCK": true,

@@ -1,9 +1,6 @@
 package tsql
 
-import (
-	"sort"
-	"strings"
-)
+import "strings"
 
 // plan is a compiled query: run pushes its rows, and reports whether it came to the end.
 type plan struct {
@@ -11,7 +8,12 @@ type plan struct {
 	colls  []collation
 	run    func(up *env, yield func(row []any) bool) bool
 	assign bool // SELECT @x = …: rows carry nothing
+	// untyped marks columns that are the literal NULL alone: in a UNION they take the other branch's type. Its length is 0 or that of cols.
+	untyped []bool
 }
+
+// bare reports that column i is the literal NULL and nothing else.
+func (p *plan) bare(i int) bool { return i < len(p.untyped) && p.untyped[i] }
 
 // lift adapts a plan that was compiled under an extra, empty scope.
 func (p *plan) lift() *plan {
@@ -107,10 +109,6 @@ func (c *compiler) query(q *queryExpr, top bool) *plan {
 	return p
 }
 
-func (c *compiler) unequal() {
-	failCompile(c.x.line, 205, 16, 1, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.")
-}
-
 // body compiles set operators, VALUES and single SELECTs; q carries ORDER BY for the whole.
 func (c *compiler) body(b queryBody, q *queryExpr, _ []string) *plan {
 	c.enter()
@@ -129,252 +127,6 @@ func (c *compiler) body(b queryBody, q *queryExpr, _ []string) *plan {
 		return p
 	}
 	panic("tsql: unknown query body")
-}
-
-func (c *compiler) valuesPlan(rows [][]expr) *plan {
-	n := len(rows[0])
-	fs := make([][]valueFn, len(rows))
-	for i := range fs {
-		fs[i] = make([]valueFn, n)
-	}
-	p := &plan{cols: make([]Column, n), colls: make([]collation, n)}
-	sc := &scope{up: c.sc, visible: ^uint64(0)}
-	c.sc = sc
-	defer func() { c.sc = sc.up }()
-	for k := 0; k < n; k++ {
-		list := make([]cx, len(rows))
-		for i := range rows {
-			if _, ok := rows[i][k].(*defaultExpr); ok {
-				failCompile(c.x.line, 10739, 15, 1, "The insert column list used in the MERGE statement cannot contain DEFAULT here.")
-			}
-			list[i] = c.comp(rows[i][k])
-		}
-		f, out := c.unify(list)
-		for i := range rows {
-			fs[i][k] = f[i]
-		}
-		p.cols[k] = Column{Type: out.t, Nullable: out.null}
-	}
-	p.run = func(up *env, yield func([]any) bool) bool {
-		e := &env{up: up}
-		for i := range fs {
-			row := make([]any, n)
-			for k, f := range fs[i] {
-				row[k] = f(e)
-			}
-			if !yield(row) {
-				return false
-			}
-		}
-		return true
-	}
-	return p
-}
-
-func (c *compiler) setOp(s *setOp) *plan {
-	l, r := c.body(s.l, nil, nil), c.body(s.r, nil, nil)
-	if len(l.cols) != len(r.cols) {
-		c.unequal()
-	}
-	p := &plan{cols: make([]Column, len(l.cols)), colls: l.colls}
-	convL, convR := make([]func(any) any, len(l.cols)), make([]func(any) any, len(l.cols))
-	for i := range l.cols {
-		t, ok := common(l.cols[i].Type, r.cols[i].Type)
-		if !ok {
-			failCompile(c.x.line, 206, 16, 2, "Operand type clash: %s is incompatible with %s", r.cols[i].Type.Kind, l.cols[i].Type.Kind)
-		}
-		if t.Kind == KindNull {
-			t = Int
-		}
-		p.cols[i] = Column{Name: l.cols[i].Name, Type: t, Nullable: l.cols[i].Nullable || r.cols[i].Nullable}
-		convL[i], convR[i] = conversion(l.cols[i].Type, t, 0, false), conversion(r.cols[i].Type, t, 0, false)
-	}
-	convert := func(row []any, conv []func(any) any) []any {
-		out := make([]any, len(row))
-		for i, v := range row {
-			if conv[i] != nil {
-				v = conv[i](v)
-			}
-			out[i] = v
-		}
-		return out
-	}
-	x := c.x
-	p.run = func(up *env, yield func([]any) bool) bool {
-		seen := map[any]bool{}
-		key := func(row []any) any { return rowKey(row, p.colls) }
-		switch s.op {
-		case "UNION ALL":
-			return l.run(up, func(r []any) bool { return yield(convert(r, convL)) }) &&
-				r.run(up, func(r []any) bool { return yield(convert(r, convR)) })
-		case "UNION":
-			emit := func(row []any) bool {
-				x.tick(1)
-				if k := key(row); !seen[k] {
-					seen[k] = true
-					return yield(row)
-				}
-				return true
-			}
-			return l.run(up, func(r []any) bool { return emit(convert(r, convL)) }) &&
-				r.run(up, func(r []any) bool { return emit(convert(r, convR)) })
-		}
-		right := map[any]bool{}
-		r.run(up, func(r []any) bool { right[key(convert(r, convR))] = true; return true })
-		return l.run(up, func(r []any) bool {
-			row := convert(r, convL)
-			k := key(row)
-			if seen[k] || right[k] != (s.op == "INTERSECT") {
-				return true
-			}
-			seen[k] = true
-			return yield(row)
-		})
-	}
-	return p
-}
-
-// rowKey makes one hash key of a row; NULLs are equal here, as in DISTINCT and GROUP BY.
-func rowKey(row []any, colls []collation) any {
-	var key any
-	for i, v := range row {
-		var coll collation
-		if i < len(colls) {
-			coll = colls[i]
-		}
-		key = [2]any{key, hashKey(v, coll)}
-	}
-	return key
-}
-
-// sortKey is one ORDER BY item.
-type sortKey struct {
-	f    valueFn
-	desc bool
-	coll collation
-}
-
-func compareNull(a, b any, coll collation) int {
-	switch {
-	case a == nil && b == nil:
-		return 0
-	case a == nil:
-		return -1
-	case b == nil:
-		return 1
-	}
-	return compareValues(a, b, coll)
-}
-
-func lessKeys(a, b []any, keys []sortKey) int {
-	for i, k := range keys {
-		if n := compareNull(a[i], b[i], k.coll); n != 0 {
-			if k.desc {
-				return -n
-			}
-			return n
-		}
-	}
-	return 0
-}
-
-// orderOutput sorts by output columns only: ORDER BY over a UNION.
-func (c *compiler) orderOutput(p *plan, q *queryExpr) *plan {
-	var cols []int
-	var keys []sortKey
-	for _, o := range q.order {
-		i := -1
-		switch x := o.x.(type) {
-		case *litExpr:
-			i = c.position(x, len(p.cols))
-		case *colExpr:
-			for k, col := range p.cols {
-				if len(x.parts) == 1 && EqualFold(col.Name, x.parts[0]) {
-					i = k
-					break
-				}
-			}
-			if i < 0 {
-				failCompile(c.line(x.line), 207, 16, 1, "Invalid column name '%s'.", x.parts[len(x.parts)-1])
-			}
-		}
-		if i < 0 {
-			failCompile(c.x.line, 104, 16, 1, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.")
-		}
-		cols = append(cols, i)
-		keys = append(keys, sortKey{desc: o.desc, coll: p.colls[i]})
-	}
-	skip, limit := c.offset(q)
-	out := *p
-	out.run = func(up *env, yield func([]any) bool) bool {
-		var rows, ks [][]any
-		p.run(up, func(r []any) bool {
-			k := make([]any, len(cols))
-			for i, col := range cols {
-				k[i] = r[col]
-			}
-			rows, ks = append(rows, r), append(ks, k)
-			return true
-		})
-		order := sortedOrder(ks, keys)
-		from, to := window(len(order), skip, limit, &env{up: up})
-		for _, i := range order[from:to] {
-			if !yield(rows[i]) {
-				return false
-			}
-		}
-		return true
-	}
-	return &out
-}
-
-func sortedOrder(ks [][]any, keys []sortKey) []int {
-	order := make([]int, len(ks))
-	for i := range order {
-		order[i] = i
-	}
-	sort.SliceStable(order, func(a, b int) bool { return lessKeys(ks[order[a]], ks[order[b]], keys) < 0 })
-	return order
-}
-
-func window(n int, skip, limit valueFn, e *env) (int, int) {
-	from, to := 0, n
-	if skip != nil {
-		s, _ := skip(e).(int64)
-		if s < 0 {
-			fail(10742, 15, 1, "The offset specified in a OFFSET clause may not be negative.")
-		}
-		from = int(min(s, int64(n)))
-	}
-	if limit != nil {
-		l, _ := limit(e).(int64)
-		if l < 1 {
-			fail(10744, 15, 1, "The number of rows provided for a FETCH clause must be greater then zero.")
-		}
-		to = from + int(min(l, int64(n-from)))
-	}
-	return from, to
-}
-
-func (c *compiler) offset(q *queryExpr) (skip, limit valueFn) {
-	if q.offset != nil {
-		skip = c.to(c.comp(q.offset), BigInt).f
-	}
-	if q.fetch != nil {
-		limit = c.to(c.comp(q.fetch), BigInt).f
-	}
-	return skip, limit
-}
-
-func (c *compiler) position(x *litExpr, n int) int {
-	v, ok := x.val.(int64)
-	if !ok {
-		failCompile(c.x.line, 408, 16, 1, "A constant expression was encountered in the ORDER BY list, position 1.")
-	}
-	if v < 1 || int(v) > n {
-		failCompile(c.x.line, 108, 16, 1, "The ORDER BY position number %d is out of range of the number of items in the select list.", v)
-	}
-	return int(v) - 1
 }
 
 // output is one column of a SELECT list.
@@ -457,6 +209,9 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 				o.name = sc.srcs[k].cols[n].Name
 			}
 		}
+		if _, ok := it.x.(*colExpr); !ok || g != nil {
+			o.plain = false
+		}
 		if it.assign != "" {
 			assigns++
 			o.cx = c.assignment(it, o.cx, top)
@@ -503,6 +258,7 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 		}
 		p.cols = append(p.cols, Column{Name: o.name, Type: t, Nullable: o.null})
 		p.colls = append(p.colls, o.coll)
+		p.untyped = append(p.untyped, o.t.Kind == KindNull)
 		if s.distinct && t.Kind == KindXML {
 			failCompile(c.line(s.line), 421, 16, 1, "The xml data type cannot be selected as DISTINCT because it is not comparable.")
 		}
@@ -511,13 +267,7 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 		p.cols = nil
 	}
 	x := c.x
-	project := func(e *env) []any {
-		row := make([]any, len(outs))
-		for i := range outs {
-			row[i] = outs[i].f(e)
-		}
-		return row
-	}
+	out := newProjection(outs, sc.srcs)
 	p.run = func(up *env, yield func([]any) bool) bool {
 		e := &env{rows: make([][]any, base+1), up: up}
 		rows := func(next func() bool) bool { return fr.run(e, next) }
@@ -544,7 +294,7 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 			}
 			return rows(func() bool {
 				x.tick(1)
-				row := project(e)
+				row := out.row(e)
 				if seen != nil {
 					k := rowKey(row, p.colls)
 					if seen[k] {
@@ -557,14 +307,14 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 			}) || n == lim
 		}
 		// Sort snapshots of the source rows, then project: TOP does not compute what it drops, and SELECT @s = @s + … sees the order.
-		var snaps, ks [][]any
-		var saved [][][]any
+		var snaps, ks, saved [][]any
+		var mem rowMemory
 		seen := map[any]bool{}
 		rows(func() bool {
 			x.tick(1)
 			var row []any
 			if s.distinct {
-				row = project(e)
+				row = out.row(e)
 				k := rowKey(row, p.colls)
 				if seen[k] {
 					return true
@@ -572,9 +322,9 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 				seen[k] = true
 				snaps = append(snaps, row)
 			} else {
-				saved = append(saved, append([][]any{}, e.rows...))
+				saved = append(saved, e.rows...)
 			}
-			k := make([]any, len(keys))
+			k := mem.row(len(keys))
 			for i := range keys {
 				k[i] = keys[i].f(e)
 			}
@@ -601,8 +351,8 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 			if s.distinct {
 				row = snaps[i]
 			} else {
-				copy(e.rows, saved[i])
-				row = project(e)
+				copy(e.rows, saved[i*len(e.rows):])
+				row = out.row(e)
 			}
 			if !yield(row) {
 				return false
@@ -611,84 +361,6 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 		return true
 	}
 	return p
-}
-
-func topCount(v any, percent bool) int {
-	if percent {
-		return -1
-	}
-	n, ok := v.(int64)
-	if !ok || n < 0 {
-		fail(1060, 15, 1, "The number of rows provided for a TOP or FETCH clauses row count parameter must be an integer.")
-	}
-	return int(min(n, 1<<40))
-}
-
-func percentCount(v any, n int) int {
-	f, ok := v.(float64)
-	if !ok || f < 0 || f > 100 {
-		fail(1031, 15, 1, "Percent values must be between 0 and 100.")
-	}
-	m := f * float64(n) / 100
-	k := int(m)
-	if float64(k) < m {
-		k++
-	}
-	return k
-}
-
-func (c *compiler) orderKeys(order []orderItem, outs []output, distinct bool) []sortKey {
-	var keys []sortKey
-	for _, o := range order {
-		var k cx
-		found := false
-		switch x := o.x.(type) {
-		case *litExpr:
-			k, found = outs[c.position(x, len(outs))].cx, true
-		case *colExpr:
-			if len(x.parts) == 1 {
-				for i := range outs {
-					if !EqualFold(outs[i].name, x.parts[0]) {
-						continue
-					}
-					if found && outs[i].canon != outs[firstNamed(outs, x.parts[0])].canon {
-						failCompile(c.line(x.line), 209, 16, 1, "Ambiguous column name '%s'.", x.parts[0])
-					}
-					if !found {
-						k, found = outs[i].cx, true
-					}
-				}
-			}
-		}
-		if !found {
-			if distinct {
-				canon := c.canon(o.x)
-				for i := range outs {
-					if outs[i].canon == canon {
-						found = true
-					}
-				}
-				if !found {
-					failCompile(c.x.line, 145, 15, 1, "ORDER BY items must appear in the select list if SELECT DISTINCT is specified.")
-				}
-			}
-			k = c.comp(o.x)
-		}
-		if k.t.Kind == KindXML {
-			failCompile(c.x.line, 305, 16, 1, "The xml data type cannot be compared or sorted, except when using the IS NULL operator.")
-		}
-		keys = append(keys, sortKey{k.f, o.desc, k.coll})
-	}
-	return keys
-}
-
-func firstNamed(outs []output, name string) int {
-	for i := range outs {
-		if EqualFold(outs[i].name, name) {
-			return i
-		}
-	}
-	return 0
 }
 
 // find looks a column up in this level only.

@@ -320,6 +320,13 @@ func (p *printer) call(e *callExpr) {
 			p.WriteString(" ORDER BY ")
 			p.order(e.over.order)
 		}
+		if f := e.over.frame; f != nil {
+			unit := "RANGE"
+			if f.rows {
+				unit = "ROWS"
+			}
+			p.f(" %s BETWEEN %s AND %s", unit, f.lo, f.hi)
+		}
 		p.WriteByte(')')
 	}
 }

@@ -249,6 +249,8 @@ func (p *printer) stmt(s stmt) {
 		p.path(t.path)
 	case *foreignStmt:
 		p.WriteString(t.text)
+	case *cursorDecl, *cursorVerb, *fetchStmt:
+		p.cursorStmt(s)
 	case *nopStmt:
 		p.WriteString(t.text)
 	}

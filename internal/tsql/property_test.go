@@ -47,7 +47,7 @@ func genQuery(t *rapid.T) string {
 	}
 	sql := table("x") + table("y") + table("z")
 	cond := func(a, b string) string {
-		c := []string{"a.k = b.k", "a.s = b.s", "a.k = b.d", "a.d = b.d", "a.k = b.k AND b.s = a.s", "a.k < b.k", "a.s = b.s AND a.k <> b.k", "b.k = 2", "a.k = b.k + 1", "a.s = b.s AND a.k = 1"}
+		c := []string{"a.k = b.k", "a.s = b.s", "a.k = b.d", "a.d = b.d", "a.k = b.k AND b.s = a.s", "a.k = b.k AND b.s = a.s AND a.d = b.d", "a.k < b.k", "a.s = b.s AND a.k <> b.k", "b.k = 2", "a.k = b.k + 1", "a.s = b.s AND a.k = 1"}
 		s := c[rapid.IntRange(0, len(c)-1).Draw(t, "cond")]
 		return strings.NewReplacer("a.", a+".", "b.", b+".").Replace(s)
 	}

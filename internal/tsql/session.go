@@ -23,6 +23,9 @@ type sessionState struct {
 	nest       int
 	handles    map[int32]*prepared
 	nextHandle int32
+	cursors    map[string]*cursor // global ones
+	// fetchStatus is @@FETCH_STATUS, cursorRows @@CURSOR_ROWS.
+	fetchStatus, cursorRows int64
 }
 
 // setOptions are the SET options that this package acts on; a nested batch gets a copy and its changes end with it.
@@ -39,7 +42,7 @@ func defaultOptions() setOptions {
 }
 
 func (s *Session) init() {
-	s.sessionState = sessionState{opts: defaultOptions(), temps: map[string]*memTable{}, handles: map[int32]*prepared{}}
+	s.sessionState = sessionState{opts: defaultOptions(), temps: map[string]*memTable{}, handles: map[int32]*prepared{}, cursors: map[string]*cursor{}}
 }
 
 // variable is a scalar or a table variable.
@@ -51,12 +54,15 @@ type variable struct {
 
 // frame is one batch's variables.
 type frame struct {
-	vars  map[string]*variable
-	level int
-	tries int // TRY blocks of this level around what runs now
+	vars    map[string]*variable
+	cursors map[string]*cursor // local ones
+	level   int
+	tries   int // TRY blocks of this level around what runs now
 }
 
-func newFrame(level int) *frame { return &frame{vars: map[string]*variable{}, level: level} }
+func newFrame(level int) *frame {
+	return &frame{vars: map[string]*variable{}, cursors: map[string]*cursor{}, level: level}
+}
 
 func (f *frame) lookup(name string) *variable { return f.vars[collCI.fold(name)] }
 

@@ -2,6 +2,7 @@ package tsql
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -216,7 +217,7 @@ func (x *executor) selectInto(t *selectStmt, core *selectCore) {
 			m.cols = append(m.cols, Column{Name: col.Name, Type: col.Type, Nullable: col.Nullable})
 		}
 		m.defaults = make([]valueFn, len(m.cols))
-		p.run(&env{}, func(r []any) bool { rows = append(rows, r); return true })
+		p.run(&env{}, func(r []any) bool { rows = append(rows, slices.Clone(r)); return true }) // rows of its own: they are known by identity
 	}()
 	m.rows = rows
 	x.s.addTemp(t.line, m)

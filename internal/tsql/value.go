@@ -52,6 +52,9 @@ func parseDecimal(s string) (Decimal, bool) {
 	return Decimal{V: v, Scale: uint8(len(frac))}, true
 }
 
+// DecimalParts gives V and Scale, for those who know this type only as an interface.
+func (d Decimal) DecimalParts() (unscaled *big.Int, scale int) { return d.V, int(d.Scale) }
+
 func (d Decimal) String() string {
 	s := d.V.String()
 	neg := strings.HasPrefix(s, "-")
@@ -156,6 +159,9 @@ func decimalFromFloat(f float64, scale uint8) (Decimal, bool) {
 
 // GUID is a uniqueidentifier in the order of its text: byte 0 is the first pair of digits. On the wire the first three groups are swapped.
 type GUID [16]byte
+
+// GUIDBytes gives the value to those who know this type only as an interface.
+func (g GUID) GUIDBytes() [16]byte { return g }
 
 // String is the text in upper case, as SQL Server writes it.
 func (g GUID) String() string {

@@ -48,6 +48,15 @@ func (c *compiler) window(e *callExpr) cx {
 		}
 		call.order = append(call.order, sortKey{k.f, o.desc, k.coll})
 	}
+	if e.over.frame != nil {
+		switch name {
+		case "ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "PERCENT_RANK", "CUME_DIST":
+			failCompile(c.line(e.line), 10752, 15, 3, "The function '%s' may not have a window frame.", name)
+		}
+		if len(call.order) == 0 {
+			failCompile(c.line(e.line), 10756, 15, 1, "Window frame with ROWS or RANGE must have an ORDER BY clause.")
+		}
+	}
 	t, null := c.windowBody(e, name, call)
 	c.sc.win = w
 	w.calls = append(w.calls, call)
@@ -147,23 +156,40 @@ func (c *compiler) windowBody(e *callExpr, name string, call *windowCall) (Type,
 		ranked()
 		argc(1, 1)
 		v := c.comp(e.args[0])
+		bounds := e.over.frame.bounds(len(call.order) > 0)
+		call.compute = func(x *run, p *partition) {
+			bounds(x, p, func(i, lo, hi int) {
+				var val any
+				if lo < hi {
+					p.at(lo)
+					if name == "LAST_VALUE" {
+						p.at(hi - 1)
+					}
+					val = v.f(p.e)
+				}
+				p.set(i, val)
+			})
+		}
+		return v.t, true
+	case "PERCENT_RANK", "CUME_DIST":
+		ranked()
+		argc(0, 0)
 		call.compute = func(_ *run, p *partition) {
 			for i := 0; i < p.n; {
 				j := i + 1
 				for j < p.n && p.peer(i, j) {
 					j++
 				}
-				p.at(0)
-				if name == "LAST_VALUE" { // the default frame ends with the current row's peers
-					p.at(j - 1)
+				v := float64(j) / float64(p.n)
+				if name == "PERCENT_RANK" {
+					v = float64(i) / float64(max(p.n-1, 1))
 				}
-				val := v.f(p.e)
 				for ; i < j; i++ {
-					p.set(i, val)
+					p.set(i, v)
 				}
 			}
 		}
-		return v.t, true
+		return Float, false
 	}
 	if !isAggregate(e) {
 		notImplemented(c.line(e.line), "the window function "+name)
@@ -175,26 +201,84 @@ func (c *compiler) windowBody(e *callExpr, name string, call *windowCall) (Type,
 		failCompile(c.line(e.line), 4113, 16, 3, "The function 'STRING_AGG' is not a valid windowing function, and cannot be used with the OVER clause.")
 	}
 	a, t := c.makeAggregate(e)
+	bounds := e.over.frame.bounds(len(call.order) > 0)
+	empty := any(nil)
+	if strings.HasPrefix(name, "COUNT") {
+		empty = int64(0)
+	}
 	call.compute = func(x *run, p *partition) {
-		st := a.fresh()
-		for i := 0; i < p.n; {
-			j := p.n // without ORDER BY the whole partition is the frame, else all up to the current row's peers
-			if p.order {
-				for j = i + 1; j < p.n && p.peer(i, j); j++ {
+		var st aggState
+		from, to := 0, 0
+		var val any
+		bounds(x, p, func(i, lo, hi int) {
+			if lo >= hi {
+				p.set(i, empty)
+				return
+			}
+			if st == nil || lo != from || hi < to { // the frame lost a row: count again
+				st, from, to = a.fresh(), lo, lo
+			}
+			if to < hi {
+				for ; to < hi; to++ {
+					x.tick(1)
+					p.at(to)
+					a.feed(p.e, st, nil)
 				}
+				val = st.result()
 			}
-			for k := i; k < j; k++ {
-				x.tick(1)
-				p.at(k)
-				a.feed(p.e, st, nil)
-			}
-			v := st.result()
-			for ; i < j; i++ {
-				p.set(i, v)
-			}
-		}
+			p.set(i, val)
+		})
 	}
 	return t, true
+}
+
+// bounds gives for every row of a partition, in order, the half-open range of rows in its frame. The default is the whole partition, and with ORDER BY
+// all up to the current row's last peer.
+func (f *frameSpec) bounds(ordered bool) func(x *run, p *partition, each func(i, lo, hi int)) {
+	if f == nil {
+		f = &frameSpec{hi: frameBound{kind: boundCurrent}}
+		if !ordered {
+			f.hi.kind = boundLast
+		}
+	}
+	return func(x *run, p *partition, each func(i, lo, hi int)) {
+		first, last := 0, 0 // the peers of row i
+		for i := 0; i < p.n; i++ {
+			if i >= last {
+				first = i
+				for last = i + 1; last < p.n && p.peer(i, last); last++ {
+				}
+			}
+			lo, hi := 0, p.n
+			if f.rows {
+				lo, hi = f.lo.row(i, p.n), min(f.hi.row(i, p.n)+1, p.n)
+			} else {
+				if f.lo.kind == boundCurrent {
+					lo = first
+				}
+				if f.hi.kind == boundCurrent {
+					hi = last
+				}
+			}
+			x.tick(1)
+			each(i, max(lo, 0), hi)
+		}
+	}
+}
+
+// row is the index of the row that a ROWS bound means, seen from row i of n; it may lie outside.
+func (b frameBound) row(i, n int) int {
+	switch b.kind {
+	case boundFirst:
+		return 0
+	case boundPreceding:
+		return i - int(min(b.n, int64(n)+1))
+	case boundCurrent:
+		return i
+	case boundFollowing:
+		return i + int(min(b.n, int64(n)+1))
+	}
+	return n - 1
 }
 
 func (w *windowing) run(x *run, e *env, rows func(func() bool) bool, next func() bool) bool {
