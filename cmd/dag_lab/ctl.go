@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -16,16 +17,17 @@ import (
 
 func ctlCommand(app *kingpin.Application, verbs map[string]func(io.Writer, io.Writer) error) {
 	c := app.Command("ctl", "Drive a lab that serves. Commands:\n\nstate: show everything\n"+strings.Join(lab.CommandHelp(), "\n"))
-	url := c.Flag("url", "Address of the control API.").Default("http://127.0.0.1:14330").String()
+	address := c.Flag("url", "Address of the control API.").Default("http://127.0.0.1:14330").String()
+	dag := c.Flag("dag", "Which DAG of serve --like; default the first.").String()
 	command := c.Arg("command", "What to do; state shows everything.").Required().String()
 	args := c.Arg("args", "name=value; a value that is JSON is sent as JSON.").Strings()
-	verbs[c.FullCommand()] = func(stdout, _ io.Writer) error { return ctl(*url, *command, *args, stdout) }
+	verbs[c.FullCommand()] = func(stdout, _ io.Writer) error { return ctl(*address, *dag, *command, *args, stdout) }
 }
 
 // textFields are arguments that stay text even if they look like a number.
 var textFields = map[string]bool{"value": true, "database": true, "column": true, "statement": true}
 
-func ctl(url, command string, args []string, stdout io.Writer) error {
+func ctl(base, dag, command string, args []string, stdout io.Writer) error {
 	body := map[string]any{}
 	for _, a := range args {
 		name, value, ok := strings.Cut(a, "=")
@@ -46,7 +48,11 @@ func ctl(url, command string, args []string, stdout io.Writer) error {
 	if command == "state" || command == "certificate" {
 		method, b = http.MethodGet, nil
 	}
-	req, err := http.NewRequest(method, strings.TrimSuffix(url, "/")+"/api/v1/"+command, bytes.NewReader(b))
+	base = strings.TrimSuffix(base, "/")
+	if dag != "" {
+		base += "/dags/" + url.PathEscape(dag)
+	}
+	req, err := http.NewRequest(method, base+"/api/v1/"+command, bytes.NewReader(b))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}

@@ -2,6 +2,8 @@
 //
 //	dag_lab serve              two look-alikes until SIGTERM
 //	dag_lab ctl cut            drives one that serves
+//	dag_lab schedule           prints a random schedule of faults
+//	dag_lab conformance        says where a real server differs from the model
 package main
 
 import (
@@ -34,6 +36,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	verbs := map[string]func(io.Writer, io.Writer) error{}
 	serveCommand(app, verbs)
 	ctlCommand(app, verbs)
+	scheduleCommand(app, verbs)
+	conformanceCommand(app, verbs)
 	name, err := app.Parse(aliases(args))
 	if stop >= 0 {
 		return stop
@@ -51,6 +55,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	say(stderr, "dag_lab: %v\n", err)
+	if errors.Is(err, errDifferent) {
+		return exitDifferent
+	}
 	return exitError
 }
 

@@ -9,9 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -41,6 +39,7 @@ type serveFlags struct {
 	second         [2]string
 	contained      [2]bool
 	managed        [2]bool
+	collation      [2]string
 	localCommit    string
 	dagCommit      string
 	startVLF       uint32
@@ -56,6 +55,10 @@ type serveFlags struct {
 	certOut        string
 	ready          string
 	forceEncrypt   bool
+	schedule       string
+	scheduleEnd    bool
+	like           string
+	likeOut        string
 	promslogConfig promslog.Config
 }
 
@@ -71,6 +74,7 @@ func serveCommand(app *kingpin.Application, verbs map[string]func(io.Writer, io.
 		c.Flag("log.block-bytes."+side, "Log block size when the "+side+" writes: 512 or 4096.").Default("512").IntVar(&f.blocks[i])
 		c.Flag("second-dag."+side, "Name of a further distributed availability group in which the "+side+"'s group is primary.").StringVar(&f.second[i])
 		c.Flag("contained."+side, "The "+side+"'s availability group is contained.").BoolVar(&f.contained[i])
+		c.Flag("collation."+side, "Collation of the "+side+"; with CS or BIN in its name, databases whose names differ by case alone are two.").Default("SQL_Latin1_General_CP1_CI_AS").StringVar(&f.collation[i])
 		c.Flag("managed-instance."+side, "The "+side+" says that it is a Managed Instance (EngineEdition 8).").BoolVar(&f.managed[i])
 	}
 	c.Flag("listen.control", "Address of the control API, loopback only.").Default("127.0.0.1:14330").StringVar(&f.control)
@@ -94,6 +98,10 @@ func serveCommand(app *kingpin.Application, verbs map[string]func(io.Writer, io.
 	c.Flag("tls.cert-out", "Write the certificate that clients must trust to this file.").StringVar(&f.certOut)
 	c.Flag("ready-file", "Write addresses and DSNs to this file, as JSON, when everything listens.").StringVar(&f.ready)
 	c.Flag("force-encryption", "Refuse clients that do not encrypt.").BoolVar(&f.forceEncrypt)
+	c.Flag("schedule", "Run this schedule: YAML with seed and steps, or JSON lines, a step each; see docs/lab.md, and dag_lab schedule. A step that fails ends the lab with exit code 1, and says seed and commit.").StringVar(&f.schedule)
+	c.Flag("schedule.end", "End when the last timed step of the schedule has run.").BoolVar(&f.scheduleEnd)
+	c.Flag("like", "Play every DAG of this dag_exporter or cutover_webhook configuration: its names, databases and number of instances. No server of it is asked, no password of it is read. Prints the same configuration with the lab's DSNs.").StringVar(&f.like)
+	c.Flag("like.out", "Write that configuration to this file instead of standard output.").StringVar(&f.likeOut)
 	addLogFlags(c, &f.promslogConfig)
 	verbs[c.FullCommand()] = func(stdout, stderr io.Writer) error { return serve(f, stdout, stderr) }
 }
@@ -129,7 +137,7 @@ func (f *serveFlags) options(log *slog.Logger) (lab.Options, error) {
 	for i := range o.Model.Sides {
 		s := &o.Model.Sides[i]
 		s.AG, s.BlockBytes, s.LocalAsync = f.ags[i], f.blocks[i], f.localCommit == "async"
-		s.Second, s.Contained = f.second[i], f.contained[i]
+		s.Second, s.Contained, s.Collation = f.second[i], f.contained[i], f.collation[i]
 		s.ClusterType = map[string]model.ClusterType{"wsfc": model.WSFC, "external": model.External, "none": model.None}[f.cluster]
 		if f.instances[i] < 1 || f.instances[i] > 3 {
 			return o, fmt.Errorf("%w: instances must be between 1 and 3", errUsage)
@@ -157,19 +165,6 @@ func (f *serveFlags) options(log *slog.Logger) (lab.Options, error) {
 	return o, nil
 }
 
-// ready is what --ready-file holds.
-type ready struct {
-	Source      string      `json:"source"` // host:port
-	Target      string      `json:"target"`
-	SourceDSN   string      `json:"source_dsn"`
-	TargetDSN   string      `json:"target_dsn"`
-	Instances   [2][]string `json:"instances"` // every instance's host:port
-	Control     string      `json:"control"`   // URL
-	Certificate string      `json:"certificate,omitempty"`
-	Databases   []string    `json:"databases"`
-	PID         int         `json:"pid"`
-}
-
 func loopback(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -184,16 +179,12 @@ func loopback(address string) error {
 func serve(f *serveFlags, stdout, stderr io.Writer) (err error) {
 	f.promslogConfig.Writer = stderr
 	log := promslog.New(&f.promslogConfig)
-	opt, err := f.options(log)
-	if err != nil {
-		return err
-	}
 	if err := loopback(f.control); err != nil {
 		return err
 	}
-	l, err := lab.New(opt)
+	list, like, err := f.worlds(log)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -201,11 +192,13 @@ func serve(f *serveFlags, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := l.Start(ctx); err != nil {
-		return errors.Join(err, ln.Close())
+	for _, w := range list {
+		if err := w.lab.Start(ctx); err != nil {
+			return errors.Join(err, ln.Close())
+		}
+		defer w.lab.Close()
 	}
-	defer l.Close()
-	server := &http.Server{Handler: l.Control(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: control(list), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(ln) }()
 	defer func() {
@@ -215,58 +208,62 @@ func serve(f *serveFlags, stdout, stderr io.Writer) (err error) {
 			err = errors.Join(err, e)
 		}
 	}()
-
-	r := ready{Source: l.Address(lab.Source), Target: l.Address(lab.Target), SourceDSN: l.DSN(lab.Source), TargetDSN: l.DSN(lab.Target),
-		Control: "http://" + ln.Addr().String(), Databases: opt.Model.Databases, PID: os.Getpid()}
-	for s := range r.Instances {
-		for n := range f.instances[s] {
-			r.Instances[s] = append(r.Instances[s], l.AddressOf(lab.Side(s), n))
-		}
+	if err := announce(f, list, like, "http://"+ln.Addr().String(), stdout); err != nil {
+		return err
 	}
-	if f.certOut != "" {
-		if err := writeFile(f.certOut, l.CertificatePEM()); err != nil {
-			return err
-		}
-		if r.Certificate, err = filepath.Abs(f.certOut); err != nil {
-			return err
-		}
-	}
-	say(stdout, "source   %s  (%s, AG %s)\ntarget   %s  (%s, AG %s)\ncontrol  %s/api/v1/state\nlogin    %s / %s, databases %s\n", r.Source, f.servers[0], f.ags[0],
-		r.Target, f.servers[1], f.ags[1], r.Control, lab.SA, lab.SAPassword, summary(r.Databases))
-	if r.Certificate != "" {
-		say(stdout, "cert     %s\n", r.Certificate)
-	}
-	if f.ready != "" {
-		b, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := writeFile(f.ready, append(b, '\n')); err != nil {
-			return err
-		}
-	}
-	log.Info("serving", "source", r.Source, "target", r.Target, "control", r.Control, "seed", f.seed)
+	first := list[0].lab
+	log.Info("serving", "dags", len(list), "source", first.Address(lab.Source), "target", first.Address(lab.Target), "control", ln.Addr().String(), "again", first.Again())
 	select {
 	case <-ctx.Done():
 		log.Info("stopping")
 		return nil
 	case err := <-failed:
 		return err
-	}
-}
-
-func summary(names []string) string {
-	if len(names) <= 3 {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s … %s (%d)", names[0], names[len(names)-1], len(names))
-}
-
-// writeFile replaces a file as a whole, so that a script that waits for it never reads half of it.
-func writeFile(name string, b []byte) error {
-	tmp := name + ".tmp"
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+	case err := <-schedules(f, list):
 		return err
 	}
-	return os.Rename(tmp, name)
+}
+
+// schedules gives the first failure of a schedule, or nil at the end of all of them with --schedule.end. Nothing, without one.
+func schedules(f *serveFlags, list []*world) <-chan error {
+	done := make(chan error, len(list))
+	if f.schedule == "" {
+		return done
+	}
+	out := make(chan error, 1)
+	for _, w := range list {
+		go func() {
+			select {
+			case <-w.lab.Run().Failed():
+				done <- w.lab.Run().Err()
+			case <-w.lab.Done():
+				done <- nil
+			case <-w.lab.Run().Ended():
+				if err := w.lab.Run().Err(); err != nil || f.scheduleEnd {
+					done <- err
+					return
+				}
+				select { // a step that waits for a statement may fail yet
+				case <-w.lab.Run().Failed():
+					done <- w.lab.Run().Err()
+				case <-w.lab.Done():
+				}
+			}
+		}()
+	}
+	go func() {
+		for range list {
+			select {
+			case err := <-done:
+				if err != nil {
+					out <- err
+					return
+				}
+			case <-list[0].lab.Done():
+				return
+			}
+		}
+		out <- nil
+	}()
+	return out
 }

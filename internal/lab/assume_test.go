@@ -2,7 +2,11 @@ package lab
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -233,6 +237,34 @@ JOIN sys.availability_groups g ON g.group_id = s.group_id WHERE g.is_distributed
 			}
 			return "accepted"
 		}},
+		"ForceOnPrimary41190": {"41122", "41190", func(t *testing.T, a model.Assumptions) string {
+			w := newWorld(t, a, nil)
+			return fmt.Sprint(w.m.Execute(w.src, model.Statement{Verb: model.ForceFailover, Group: "DAG"}, true, 0).Number)
+		}},
+		"DAGFailoverReadyZero": {"3", "0", served(Source, `SELECT COUNT(*) FROM sys.dm_hadr_database_replica_cluster_states c JOIN sys.availability_replicas r ON r.replica_id = c.replica_id
+JOIN sys.availability_groups g ON g.group_id = r.group_id WHERE g.is_distributed = 1 AND c.is_failover_ready = 1`)},
+		"SeedingModeSwapped": {"0 AUTOMATIC", "1 AUTOMATIC", served(Source, "SELECT MAX(CONVERT(varchar(3), seeding_mode) + ' ' + seeding_mode_desc) FROM sys.availability_replicas")},
+		"FinerDefinitionSuffices": {"0", "2", func(t *testing.T, a model.Assumptions) string {
+			l := start(t, Options{Model: model.Config{Timing: quick, Assume: a}, Logins: []Login{{Name: "fine", Password: "x", Permissions: []string{"VIEW ANY PERFORMANCE DEFINITION"}}}})
+			return one(t, open(t, l.DSNFor(l.Address(Source), "fine", "x", "master")), "SELECT COUNT(*) FROM sys.availability_groups")
+		}},
+		"LinkStaysDown": {"SYNCHRONIZING", "NOT SYNCHRONIZING until RESUME", func(t *testing.T, a model.Assumptions) string {
+			w := newWorld(t, a, func(c *model.Config) {
+				c.Databases = model.Names(16)
+				c.Sides[Source].Instances, c.Sides[Target].Instances = []model.InstanceConfig{{Major: 14}}, []model.InstanceConfig{{Major: 14}}
+			})
+			w.m.Cut()
+			w.m.Advance(11 * time.Second)
+			w.m.Heal()
+			w.m.Advance(10 * time.Second)
+			got := w.db(w.src).DAG.State.String()
+			w.m.Resume(w.tgt.Copies()[0])
+			w.m.Advance(time.Second)
+			if after := w.db(w.src).DAG.State.String(); after != got && after == "SYNCHRONIZING" {
+				return got + " until RESUME"
+			}
+			return got
+		}},
 		"CrossVersionRestoring": {"RECOVERING", "RESTORING", func(t *testing.T, a model.Assumptions) string {
 			w := crossVersion(t, a)
 			return w.db(w.tgt).State.String()
@@ -260,6 +292,51 @@ JOIN sys.availability_groups g ON g.group_id = s.group_id WHERE g.is_distributed
 				t.Errorf("with it: %s, want %s", got, c.with)
 			}
 		})
+	}
+}
+
+// TestAssumptionsAreDocumented: every switch stands in docs/lab.md, and no line of its table speaks of one that is none.
+func TestAssumptionsAreDocumented(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "lab.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := func(title string) string {
+		_, rest, ok := strings.Cut(string(b), "\n## "+title+"\n")
+		if !ok {
+			t.Fatalf("no section %q", title)
+		}
+		text, _, _ := strings.Cut(rest, "\n## ")
+		return text
+	}
+	fields := reflect.TypeFor[model.Assumptions]()
+	table := section("Assumptions and their alternatives")
+	for i := range fields.NumField() {
+		if !regexp.MustCompile(`(?m)^\|[^|]*\b` + fields.Field(i).Name + `\b[^|]*\|[^|]+\|[^|]+\|`).MatchString(table) {
+			t.Errorf("%s has no line with its default and its alternative", fields.Field(i).Name)
+		}
+	}
+	for _, line := range regexp.MustCompile(`(?m)^\| ([A-Z]\w+(?:, [A-Z]\w+)*) \|`).FindAllStringSubmatch(table, -1) {
+		for _, name := range strings.Split(line[1], ", ") {
+			if _, there := fields.FieldByName(name); !there {
+				t.Errorf("the table speaks of %s", name)
+			}
+		}
+	}
+	// Every open question names a switch that exists, a control command, or the recorded output that answers it.
+	commands := controlCommands()
+	questions := regexp.MustCompile(`(?m)^\| ([^|]+) \| ([^|]+) \|$`).FindAllStringSubmatch(section("Open questions"), -1)
+	if len(questions) < 18 {
+		t.Errorf("%d open questions", len(questions))
+	}
+	for _, q := range questions[1:] {
+		for _, name := range strings.Split(q[2], ", ") {
+			_, isSwitch := fields.FieldByName(name)
+			_, isCommand := commands[strings.Trim(name, "`")]
+			if !isSwitch && !isCommand && !strings.HasPrefix(name, "recorded") && !strings.HasPrefix(name, "not modelled") {
+				t.Errorf("%s: %q answers nothing", q[1], name)
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,20 +12,35 @@ import (
 )
 
 // Control drives a lab: everything that the HTTP control API offers. Instances are counted from 0.
-type Control struct{ l *Lab }
+type Control struct {
+	l *Lab
+	// m is set where a command runs inside the model, at an exact moment of a schedule: then outside takes what has to do with
+	// sockets, which must not be waited for there.
+	m       *model.Model
+	outside func(func())
+}
 
 // Control gives access to the faults and knobs.
-func (l *Lab) Control() *Control { return &Control{l} }
+func (l *Lab) Control() *Control { return &Control{l: l} }
 
 func (c *Control) with(side Side, instance int, f func(m *model.Model, i *model.Instance) error) error {
 	n, err := c.l.node(side, instance)
 	if err != nil {
 		return err
 	}
-	if e := c.l.engine.do(func(m *model.Model) { err = f(m, n.inst) }); e != nil {
+	if e := c.model(func(m *model.Model) { err = f(m, n.inst) }); e != nil {
 		return e
 	}
 	return err
+}
+
+// sockets runs what is about listeners and connections: at once, or after the model has gone on.
+func (c *Control) sockets(f func()) {
+	if c.m == nil {
+		f()
+		return
+	}
+	c.outside(f)
 }
 
 func (c *Control) withDB(side Side, instance int, db string, f func(m *model.Model, d *model.Copy) error) error {
@@ -37,7 +53,13 @@ func (c *Control) withDB(side Side, instance int, db string, f func(m *model.Mod
 	})
 }
 
-func (c *Control) model(f func(m *model.Model)) error { return c.l.engine.do(f) }
+func (c *Control) model(f func(m *model.Model)) error {
+	if c.m != nil {
+		f(c.m)
+		return nil
+	}
+	return c.l.engine.do(f)
+}
 
 // asError keeps a nil *model.Error from becoming a non-nil error.
 func asError(e *model.Error) error {
@@ -52,7 +74,7 @@ func asError(e *model.Error) error {
 func (c *Control) Load(db string, rows float64, bytes int) error {
 	return c.model(func(m *model.Model) {
 		for _, d := range m.Instances(Source)[0].Copies() {
-			if db == "" || strings.EqualFold(db, d.Name) {
+			if db == "" || d == m.Instances(Source)[0].Copy(db) {
 				m.SetLoad(d.Name, rows, bytes)
 			}
 		}
@@ -90,7 +112,7 @@ func (c *Control) Stop(side Side, instance int) error {
 	if err := c.with(side, instance, func(m *model.Model, i *model.Instance) error { m.Stop(i); return nil }); err != nil {
 		return err
 	}
-	c.l.nodes[side][instance].stop()
+	c.sockets(c.l.nodes[side][instance].stop)
 	return nil
 }
 
@@ -100,16 +122,24 @@ func (c *Control) Start(side Side, instance int) error {
 	if err != nil {
 		return err
 	}
-	n.mu.Lock()
-	running := n.server != nil
-	n.mu.Unlock()
-	if running {
-		return fmt.Errorf("instance %d of the %s runs", instance, side)
-	}
-	if err := c.with(side, instance, func(m *model.Model, i *model.Instance) error { m.Start(i); return nil }); err != nil {
+	if err := c.with(side, instance, func(m *model.Model, i *model.Instance) error {
+		if i.Online() {
+			return fmt.Errorf("instance %d of the %s runs", instance, side)
+		}
+		m.Start(i)
+		return nil
+	}); err != nil {
 		return err
 	}
-	return n.listen(n.addr)
+	if c.m == nil {
+		return n.listen(n.address())
+	}
+	c.sockets(func() {
+		if err := n.listen(n.address()); err != nil {
+			c.l.log.Error("starting again", "server", n.cfg.ServerName, "err", err)
+		}
+	})
+	return nil
 }
 
 // Freeze makes an instance hang: sockets stay open, new ones are accepted, nothing is answered; Unfreeze ends it.
@@ -117,7 +147,7 @@ func (c *Control) Freeze(side Side, instance int) error {
 	if err := c.with(side, instance, func(m *model.Model, i *model.Instance) error { m.Freeze(i); return nil }); err != nil {
 		return err
 	}
-	c.l.nodes[side][instance].freeze(true)
+	c.sockets(func() { c.l.nodes[side][instance].freeze(true) })
 	return nil
 }
 
@@ -126,7 +156,7 @@ func (c *Control) Unfreeze(side Side, instance int) error {
 	if err := c.with(side, instance, func(m *model.Model, i *model.Instance) error { m.Unfreeze(i); return nil }); err != nil {
 		return err
 	}
-	c.l.nodes[side][instance].freeze(false)
+	c.sockets(func() { c.l.nodes[side][instance].freeze(false) })
 	return nil
 }
 
@@ -164,11 +194,18 @@ func (c *Control) Resume(side Side, instance int, db string) error {
 }
 
 func (c *Control) each(side Side, instance int, db string, f func(*model.Model, *model.Copy)) error {
+	return c.eachOf(side, instance, db, func(m *model.Model, d *model.Copy) error { f(m, d); return nil })
+}
+
+// eachOf is each with an error, which ends it.
+func (c *Control) eachOf(side Side, instance int, db string, f func(*model.Model, *model.Copy) error) error {
 	return c.with(side, instance, func(m *model.Model, i *model.Instance) error {
 		found := false
 		for _, d := range i.Copies() {
-			if db == "" || strings.EqualFold(db, d.Name) {
-				f(m, d)
+			if db == "" || d == i.Copy(db) {
+				if err := f(m, d); err != nil {
+					return err
+				}
 				found = true
 			}
 		}
@@ -207,40 +244,48 @@ func (c *Control) OpenTransaction(side Side, instance int, db string, rows int) 
 	return id, err
 }
 
+// forgotten is the session id of ghost.
+const forgotten = 32000
+
 // ghost is the session that owns transactions opened by the control API: a sleeping client in no database of its own.
 func (l *Lab) ghost(m *model.Model, side Side, instance int) *model.Session {
 	i := l.nodes[side][instance].inst
-	const id = 32000
-	if s := i.Session(id); s != nil {
+	if s := i.Session(forgotten); s != nil {
 		return s
 	}
-	s := &model.Session{ID: id, Login: SA, Host: "APPSERVER", Program: "forgotten window", Client: "127.0.0.1:1", Database: "master"}
+	s := &model.Session{ID: forgotten, Login: SA, Host: "APPSERVER", Program: "forgotten window", Client: "127.0.0.1:1", Database: "master"}
 	m.AddSession(i, s)
 	return s
 }
 
-// EndTransaction commits or rolls back a transaction of OpenTransaction. It does not wait for the commit.
+// EndTransaction commits or rolls back a transaction of OpenTransaction; with id 0 all that are open on the instance. It does not
+// wait for the commit.
 func (c *Control) EndTransaction(side Side, instance int, id uint64, commit bool) error {
 	return c.with(side, instance, func(m *model.Model, i *model.Instance) error {
-		s := i.Session(32000)
-		if s != nil {
-			for n, tx := range s.Txs {
-				if tx.ID != id {
-					continue
-				}
-				s.Txs = append(s.Txs[:n:n], s.Txs[n+1:]...)
-				if len(s.Txs) == 0 {
-					s.TranBegan = time.Time{}
-				}
-				if commit {
-					m.Commit(tx, func(*model.Error) {})
-				} else {
-					m.Rollback(tx)
-				}
-				return nil
-			}
+		s := i.Session(forgotten)
+		if s == nil {
+			return fmt.Errorf("no open transaction %d", id)
 		}
-		return fmt.Errorf("no open transaction %d", id)
+		found := false
+		s.Txs = slices.DeleteFunc(s.Txs, func(tx *model.Tx) bool {
+			if id != 0 && tx.ID != id {
+				return false
+			}
+			found = true
+			if commit {
+				m.Commit(tx, func(*model.Error) {})
+			} else {
+				m.Rollback(tx)
+			}
+			return true
+		})
+		if len(s.Txs) == 0 {
+			s.TranBegan = time.Time{}
+		}
+		if !found {
+			return fmt.Errorf("no open transaction %d", id)
+		}
+		return nil
 	})
 }
 
@@ -257,6 +302,7 @@ func (c *Control) PlaceLog(db string, vlf, block uint32) error {
 func (c *Control) OverrideLSN(side Side, instance int, db, column, value string) error {
 	return c.withDB(side, instance, db, func(m *model.Model, d *model.Copy) error {
 		i := c.l.nodes[side][instance].inst
+		db = d.Name
 		m.OverrideLSN(i, db, column, nil)
 		m.OverrideLSN(i, db, column+":null", nil)
 		switch strings.ToLower(value) {
@@ -357,6 +403,41 @@ func (c *Control) Access(side Side, instance int, access string) error {
 		return fmt.Errorf("unknown access %q", access)
 	}
 	return c.with(side, instance, func(m *model.Model, i *model.Instance) error { m.SetAccess(i, a); return nil })
+}
+
+// DatabaseState puts a database (empty: all) of an instance into RESTORING, RECOVERING, RECOVERY_PENDING, SUSPECT or OFFLINE: it
+// cannot be opened and its log stands still. ONLINE, or empty, takes that back.
+func (c *Control) DatabaseState(side Side, instance int, db, state string) error {
+	want := model.DBOnline
+	if state != "" {
+		known := false
+		for s := model.DBOnline; s <= model.DBOffline; s++ {
+			if strings.EqualFold(s.String(), state) {
+				want, known = s, true
+			}
+		}
+		if !known {
+			return fmt.Errorf("unknown state %q", state)
+		}
+	}
+	return c.eachOf(side, instance, db, func(m *model.Model, d *model.Copy) error { return m.SetDatabaseState(d, want) })
+}
+
+// SyncState makes a database (empty: all) of an instance read REVERTING, INITIALIZING or NOT SYNCHRONIZING as its synchronization
+// state, and its log stand still; empty is the truth again.
+func (c *Control) SyncState(side Side, instance int, db, state string) error {
+	var want *model.SyncState
+	if state != "" {
+		for s := model.NotSynchronizing; s <= model.Initializing; s++ {
+			if strings.EqualFold(s.String(), state) {
+				want = &s
+			}
+		}
+		if want == nil {
+			return fmt.Errorf("unknown state %q", state)
+		}
+	}
+	return c.eachOf(side, instance, db, func(m *model.Model, d *model.Copy) error { return m.SetSyncState(d, want) })
 }
 
 // Checkpoint writes a checkpoint's log record on a database, where it is writable.

@@ -6,7 +6,7 @@
 //	err = l.Start(ctx)                      // listens on free loopback ports
 //	defer l.Close()
 //	db, err := sql.Open("sqlserver", l.DSN(lab.Source))
-//	l.Control().Cut(ctx)                    // and every other fault
+//	l.Control().Cut()                    // and every other fault
 //
 // A Lab has no global state: several live in one process. One goroutine owns the model; a statement reads an immutable snapshot.
 // The lab is the product's opponent. It never imports product code and product code never imports it.

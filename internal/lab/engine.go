@@ -17,7 +17,6 @@ type engine struct {
 	clock Clock
 	cmds  chan command
 	done  chan struct{}
-	cache map[*model.Instance]*model.Snapshot
 }
 
 type command struct {
@@ -26,7 +25,7 @@ type command struct {
 }
 
 func newEngine(clock Clock) *engine {
-	return &engine{clock: clock, cmds: make(chan command), done: make(chan struct{}), cache: map[*model.Instance]*model.Snapshot{}}
+	return &engine{clock: clock, cmds: make(chan command), done: make(chan struct{})}
 }
 
 // run lets the model live until ctx ends.
@@ -65,15 +64,9 @@ func (e *engine) do(f func(m *model.Model)) error {
 	return nil
 }
 
-// snapshot of an instance, no older than a few milliseconds and never older than the last change.
+// snapshot of an instance: nothing that happened before the call is missing in it.
 func (e *engine) snapshot(i *model.Instance) (*model.Snapshot, error) {
 	var s *model.Snapshot
-	err := e.do(func(m *model.Model) {
-		s = e.cache[i]
-		if s == nil || s.Revision != m.Revision() || i.Clock().Sub(s.Now) > 5*time.Millisecond {
-			s = m.Snapshot(i)
-			e.cache[i] = s
-		}
-	})
+	err := e.do(func(m *model.Model) { s = m.Snapshot(i) })
 	return s, err
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dag-exporter/dag_exporter/internal/lab/model"
 	"github.com/dag-exporter/dag_exporter/internal/tds"
 )
 
@@ -133,6 +134,23 @@ func (r *rules) add(f Fault) (int, error) {
 	return f.ID, nil
 }
 
+// compiled are the classes as regular expressions.
+var compiled = func() map[string]*regexp.Regexp {
+	out := map[string]*regexp.Regexp{}
+	for name, p := range classes {
+		out[name] = regexp.MustCompile("(?is)" + p)
+	}
+	return out
+}()
+
+// is tells whether a request is of a class. A login is of class login alone.
+func (r *rules) is(class, text string, login bool) bool {
+	if login || class == "login" {
+		return login && class == "login"
+	}
+	return compiled[class].MatchString(text)
+}
+
 func (r *rules) clear() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -187,6 +205,14 @@ func (n *node) Fault(_ tds.ConnInfo, q tds.Request) tds.Fault {
 	text := q.Text()
 	if strings.HasPrefix(strings.ToLower(text), "sp_reset_connection") {
 		return tds.Fault{}
+	}
+	if f := n.lab.opt.Request; f != nil {
+		f(n.inst.Side, n.index(), text)
+	}
+	if run := n.lab.run; run != nil && run.wire {
+		_ = n.lab.engine.do(func(m *model.Model) { // an error means that the lab has ended
+			run.seen(m, n.inst.Side, "received", func(class string) bool { return r.is(class, text, q.Kind == tds.KindLogin) })
+		})
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -52,7 +52,7 @@ func scalarFunctions() map[string]function {
 					return nil, nil
 				}
 			}
-			if id := h.env().DatabaseID(n); id > 0 {
+			if id := h.env().DatabaseID(h.spelled(n)); id > 0 {
 				return int64(id), nil
 			}
 			return nil, nil
@@ -149,8 +149,9 @@ func scalarFunctions() map[string]function {
 				return nil, nil
 			}
 			s := h.snapshot()
+			n = h.spelled(n)
 			for _, d := range s.Seen {
-				if strings.EqualFold(d.Name, n) {
+				if d.Name == n {
 					if s.Assume.ForwarderIsPrimaryReplica0 {
 						return s.Instance.Writable, nil
 					}
@@ -262,8 +263,9 @@ func databaseProperty(h *host, _ context.Context, a []any) (any, *tsql.Error) {
 		return nil, nil
 	}
 	status, update, collation := "ONLINE", "READ_WRITE", any(h.snapshot().Instance.Collation)
+	db = h.spelled(db)
 	for _, d := range h.snapshot().Seen {
-		if strings.EqualFold(d.Name, db) {
+		if d.Name == db {
 			status = d.State.String()
 			if !d.Writable && (!h.snapshot().Assume.ForwarderReadWrite || d.Readable != nil) {
 				update = "READ_ONLY"

@@ -24,7 +24,8 @@ type host struct {
 	sql     *tsql.Session
 	session *model.Session // the model goroutine's
 	snap    *model.Snapshot
-	txs     map[string]*model.Tx // open transaction by lower-case database
+	txs     map[string]*model.Tx             // open transaction by database
+	saves   map[string]map[string]model.Mark // savepoint → database → where its transaction stood
 	inTran  bool
 
 	current, lastDescriptor uint64
@@ -106,6 +107,14 @@ func (h *host) find(name string) (string, *model.Error) {
 		return c.Name, nil
 	}
 	return "", errNoDatabase(name)
+}
+
+// spelled is a database's name as the server has it; an unknown one stays.
+func (h *host) spelled(name string) string {
+	if found, err := h.find(name); err == nil {
+		return found
+	}
+	return name
 }
 
 // exists tells whether there is such a database; an unknown one makes most functions NULL.
@@ -205,16 +214,22 @@ func (h *host) Table(_ context.Context, path []string) (tsql.Table, *tsql.Error)
 	if v.Access == views.ServerState && !h.serverState() {
 		return nil, h.denied()
 	}
-	if v.Access == views.Definition && !h.login.has("VIEW ANY DEFINITION") {
-		hidden := *v
-		hidden.Rows = func(*views.Env) [][]any { return nil }
-		v = &hidden
+	if v.Access == views.Definition && !h.definition() {
+		v = v.Hidden()
 	}
 	return v.Table(h.major(), func() *views.Env {
 		e := h.env()
 		e.Database = db
 		return e
 	}), nil
+}
+
+// definition: VIEW ANY DEFINITION shows the catalog's rows.
+func (h *host) definition() bool {
+	if h.login.has("VIEW ANY DEFINITION") {
+		return true
+	}
+	return h.major() >= 16 && h.snapshot().Assume.FinerDefinitionSuffices && (h.login.has("VIEW ANY PERFORMANCE DEFINITION") || h.login.has("VIEW ANY SECURITY DEFINITION"))
 }
 
 // serverState: VIEW SERVER STATE, from 2022 on VIEW SERVER PERFORMANCE STATE is enough.
@@ -225,12 +240,15 @@ func (h *host) serverState() bool {
 	return h.login.has("VIEW SERVER STATE")
 }
 
+// denied is the pair that a server sends for a missing server permission, 300 and 297.
 func (h *host) denied() *tsql.Error {
 	p := "VIEW SERVER STATE"
 	if h.major() >= 16 {
 		p = "VIEW SERVER PERFORMANCE STATE"
 	}
-	return tsql.NewError(300, 14, 1, "%s permission was denied on object 'server', database 'master'.", p)
+	e := tsql.NewError(300, 14, 1, "%s permission was denied on object 'server', database 'master'.", p)
+	e.Then = tsql.NewError(297, 16, 1, "The user does not have permission to perform this action.")
+	return e
 }
 
 // ObjectID implements tsql.Host.

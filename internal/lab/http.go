@@ -68,12 +68,17 @@ func ok(err error) (any, error) {
 // commands is the table of the control API.
 func controlCommands() map[string]controlCommand {
 	return map[string]controlCommand{
-		"load":  {"rows=N [database=] [bytes=]: write transactions per second, not in dbo.ledger; 0 ends them", func(c *Control, _ Side, a Args) (any, error) { return ok(c.Load(a.Database, a.Rows, a.Bytes)) }, true},
-		"link":  {"latency=2ms bandwidth=BYTES_PER_S: the path between the sides", func(c *Control, _ Side, a Args) (any, error) { return ok(c.Link(a.Latency.d(), a.Bandwidth)) }, true},
-		"cut":   {"break the path between the sides without a word", func(c *Control, _ Side, _ Args) (any, error) { return ok(c.Cut()) }, true},
-		"heal":  {"repair it", func(c *Control, _ Side, _ Args) (any, error) { return ok(c.Heal()) }, true},
-		"stop":  {"side= [instance=]: crash an instance", func(c *Control, s Side, a Args) (any, error) { return ok(c.Stop(s, a.Instance)) }, false},
-		"start": {"side= [instance=]: start it again", func(c *Control, s Side, a Args) (any, error) { return ok(c.Start(s, a.Instance)) }, false},
+		"load": {"rows=N [database=] [bytes=]: write transactions per second, not in dbo.ledger; 0 ends them", func(c *Control, _ Side, a Args) (any, error) { return ok(c.Load(a.Database, a.Rows, a.Bytes)) }, true},
+		"link": {"latency=2ms bandwidth=BYTES_PER_S: the path between the sides", func(c *Control, _ Side, a Args) (any, error) { return ok(c.Link(a.Latency.d(), a.Bandwidth)) }, true},
+		"cut":  {"break the path between the sides without a word", func(c *Control, _ Side, _ Args) (any, error) { return ok(c.Cut()) }, true},
+		"heal": {"repair it", func(c *Control, _ Side, _ Args) (any, error) { return ok(c.Heal()) }, true},
+		"local-link": {"side= latency= bandwidth=: the path between the instances of a side", func(c *Control, s Side, a Args) (any, error) {
+			return ok(c.LocalLink(s, a.Latency.d(), a.Bandwidth))
+		}, false},
+		"cut-local":  {"side=: break the path between the instances of a side", func(c *Control, s Side, _ Args) (any, error) { return ok(c.CutLocal(s)) }, false},
+		"heal-local": {"side=: repair it", func(c *Control, s Side, _ Args) (any, error) { return ok(c.HealLocal(s)) }, false},
+		"stop":       {"side= [instance=]: crash an instance", func(c *Control, s Side, a Args) (any, error) { return ok(c.Stop(s, a.Instance)) }, false},
+		"start":      {"side= [instance=]: start it again", func(c *Control, s Side, a Args) (any, error) { return ok(c.Start(s, a.Instance)) }, false},
 		"restart": {"side= [instance=]: stop and start", func(c *Control, s Side, a Args) (any, error) {
 			if err := c.Stop(s, a.Instance); err != nil {
 				return nil, err
@@ -107,7 +112,7 @@ func controlCommands() map[string]controlCommand {
 			id, err := c.OpenTransaction(s, a.Instance, a.Database, int(a.Rows))
 			return map[string]uint64{"id": id}, err
 		}, false},
-		"end-transaction": {"side= id= [commit=true]", func(c *Control, s Side, a Args) (any, error) {
+		"end-transaction": {"side= [id=] [commit=true]: end one of them, or all", func(c *Control, s Side, a Args) (any, error) {
 			return ok(c.EndTransaction(s, a.Instance, a.ID, a.Commit))
 		}, false},
 		"place-log": {"database= vlf= block=: renumber a log", func(c *Control, _ Side, a Args) (any, error) { return ok(c.PlaceLog(a.Database, a.VLF, a.Block)) }, true},
@@ -146,10 +151,16 @@ func controlCommands() map[string]controlCommand {
 			}
 			return ok(c.Assume(*a.Assume))
 		}, true},
-		"clock":      {"side= offset=3s", func(c *Control, s Side, a Args) (any, error) { return ok(c.ClockOffset(s, a.Instance, a.Offset.d())) }, false},
-		"redo":       {"side= kbps=N: redo speed, negative stops it", func(c *Control, s Side, a Args) (any, error) { return ok(c.Redo(s, a.Instance, a.KBps)) }, false},
-		"flush":      {"side= latency=1ms: time to harden a block", func(c *Control, s Side, a Args) (any, error) { return ok(c.Flush(s, a.Instance, a.Latency.d())) }, false},
-		"access":     {"side= value=NO|READ_ONLY|ALL: who may read what is not writable", func(c *Control, s Side, a Args) (any, error) { return ok(c.Access(s, a.Instance, a.Value)) }, false},
+		"clock":  {"side= offset=3s", func(c *Control, s Side, a Args) (any, error) { return ok(c.ClockOffset(s, a.Instance, a.Offset.d())) }, false},
+		"redo":   {"side= kbps=N: redo speed, negative stops it", func(c *Control, s Side, a Args) (any, error) { return ok(c.Redo(s, a.Instance, a.KBps)) }, false},
+		"flush":  {"side= latency=1ms: time to harden a block", func(c *Control, s Side, a Args) (any, error) { return ok(c.Flush(s, a.Instance, a.Latency.d())) }, false},
+		"access": {"side= value=NO|READ_ONLY|ALL: who may read what is not writable", func(c *Control, s Side, a Args) (any, error) { return ok(c.Access(s, a.Instance, a.Value)) }, false},
+		"database-state": {"side= [database=] value=RESTORING|RECOVERING|RECOVERY_PENDING|SUSPECT|OFFLINE|ONLINE: put it there, whatever the model thinks; its log stands still", func(c *Control, s Side, a Args) (any, error) {
+			return ok(c.DatabaseState(s, a.Instance, a.Database, a.Value))
+		}, false},
+		"sync-state": {"side= [database=] value=REVERTING|INITIALIZING|NOT SYNCHRONIZING|: what it reads; its log stands still; empty is the truth again", func(c *Control, s Side, a Args) (any, error) {
+			return ok(c.SyncState(s, a.Instance, a.Database, a.Value))
+		}, false},
 		"checkpoint": {"side= database=", func(c *Control, s Side, a Args) (any, error) { return ok(c.Checkpoint(s, a.Instance, a.Database)) }, false},
 		"login": {`login={"name":…,"password":…,"permissions":[…]}: add or replace a login`, func(c *Control, _ Side, a Args) (any, error) {
 			if a.Login == nil {

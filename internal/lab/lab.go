@@ -30,6 +30,7 @@ type Lab struct {
 	nodes     [2][]*node
 	rules     rules
 	functions map[string]function
+	run       *Run // nil: no schedule
 
 	mu     sync.Mutex
 	logins map[string]*Login
@@ -65,7 +66,12 @@ func New(opt Options) (*Lab, error) {
 		}
 	}
 	var err error
-	if l.engine.m, err = model.New(opt.Model, opt.Clock.Now(), model.Hooks{Kill: l.killSessions}); err != nil {
+	if opt.Schedule != nil {
+		if l.run, err = newRun(l, *opt.Schedule); err != nil {
+			return nil, err
+		}
+	}
+	if l.engine.m, err = model.New(opt.Model, opt.Clock.Now(), model.Hooks{Kill: l.killSessions, Statement: l.statementSeen}); err != nil {
 		return nil, err
 	}
 	if l.cert, l.pem, err = tds.SelfSigned(opt.Hosts...); err != nil {
@@ -75,6 +81,9 @@ func New(opt Options) (*Lab, error) {
 		for _, i := range l.engine.m.Instances(side) {
 			l.nodes[side] = append(l.nodes[side], newNode(l, i))
 		}
+	}
+	if l.run != nil {
+		l.run.arm(l.engine.m)
 	}
 	return l, nil
 }
@@ -108,6 +117,13 @@ func (l *Lab) Start(ctx context.Context) error {
 			}
 		}
 	}
+	if l.run != nil {
+		l.running.Add(1)
+		go func() {
+			defer l.running.Done()
+			l.run.serve(ctx.Done())
+		}()
+	}
 	stop := context.AfterFunc(ctx, l.stopNodes)
 	l.running.Add(1)
 	go func() {
@@ -140,11 +156,14 @@ func (l *Lab) Close() {
 	})
 }
 
+// Done is closed when the lab has ended, or is about to.
+func (l *Lab) Done() <-chan struct{} { return l.engine.done }
+
 // Address is host:port of a side's first instance; of another one with AddressOf.
 func (l *Lab) Address(side Side) string { return l.AddressOf(side, 0) }
 
 // AddressOf is host:port of an instance of a side.
-func (l *Lab) AddressOf(side Side, instance int) string { return l.nodes[side][instance].addr }
+func (l *Lab) AddressOf(side Side, instance int) string { return l.nodes[side][instance].address() }
 
 // CertificatePEM is what clients must trust.
 func (l *Lab) CertificatePEM() []byte { return l.pem }
@@ -180,6 +199,18 @@ func (l *Lab) killSessions(i *model.Instance, all bool) {
 	}
 }
 
+// statementSeen is the model's hook; it runs on the model's goroutine.
+func (l *Lab) statementSeen(i *model.Instance, class string, effect bool) {
+	if l.run == nil {
+		return
+	}
+	phase := "accepted"
+	if effect {
+		phase = "effect"
+	}
+	l.run.seen(l.engine.m, i.Side, phase, func(c string) bool { return c == class })
+}
+
 // node is one instance's listener.
 type node struct {
 	lab  *Lab
@@ -200,6 +231,13 @@ func newNode(l *Lab, i *model.Instance) *node {
 	n := &node{lab: l, inst: i, cfg: i.Config(), conns: map[int]tds.ConnInfo{}}
 	n.offset.Store(int64(n.cfg.ClockOffset))
 	return n
+}
+
+// address is host:port; a restart keeps it.
+func (n *node) address() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.addr
 }
 
 // forget is the end of a connection.
@@ -276,7 +314,7 @@ func (n *node) kill(spid int, e *tds.Error) bool {
 }
 
 func (n *node) port() int {
-	_, p, err := net.SplitHostPort(n.addr)
+	_, p, err := net.SplitHostPort(n.address())
 	if err != nil {
 		return 0
 	}

@@ -11,8 +11,9 @@ import (
 
 // ledger is dbo.ledger(id bigint, note nvarchar(100)) of one database, as one session sees it.
 type ledger struct {
-	h  *host
-	db string
+	h    *host
+	db   string
+	keys map[*any]uint64 // of the rows that were scanned, by their first cell
 }
 
 var ledgerColumns = []tsql.Column{{Name: "id", Type: tsql.BigInt}, {Name: "note", Type: tsql.NVarChar(100), Nullable: true}}
@@ -24,34 +25,44 @@ func (t *ledger) Columns() []tsql.Column { return ledgerColumns }
 func (t *ledger) Scan(_ context.Context, yield func([]any) bool) *tsql.Error {
 	var rows []model.Row
 	for _, d := range t.h.snapshot().Seen {
-		if strings.EqualFold(d.Name, t.db) {
+		if d.Name == t.db {
 			if d.Readable != nil {
 				return toSQL(d.Readable)
 			}
 			rows = d.Ledger
 		}
 	}
+	tx := t.h.txs[t.db]
+	var own []model.Row
+	removed := map[uint64]bool{}
+	if tx != nil {
+		if err := t.h.do(func(*model.Model) {
+			own = tx.Rows()
+			for _, k := range tx.Removed() {
+				removed[k] = true
+			}
+		}); err != nil {
+			return gone(err)
+		}
+	}
+	t.keys = map[*any]uint64{}
 	give := func(r model.Row) bool {
 		var note any
 		if r.Note != nil {
 			note = *r.Note
 		}
-		return yield([]any{r.ID, note})
+		row := []any{r.ID, note}
+		t.keys[&row[0]] = r.Key
+		return yield(row)
 	}
 	for _, r := range rows {
-		if !give(r) {
+		if !removed[r.Key] && !give(r) {
 			return nil
 		}
 	}
-	if tx := t.h.txs[strings.ToLower(t.db)]; tx != nil {
-		var own []model.Row
-		if err := t.h.do(func(*model.Model) { own = tx.Rows() }); err != nil {
-			return gone(err)
-		}
-		for _, r := range own {
-			if !give(r) {
-				return nil
-			}
+	for _, r := range own {
+		if !give(r) {
+			return nil
 		}
 	}
 	return nil
@@ -59,11 +70,23 @@ func (t *ledger) Scan(_ context.Context, yield func([]any) bool) *tsql.Error {
 
 // Insert implements tsql.Writable.
 func (t *ledger) Insert(ctx context.Context, rows [][]any) ([][]any, *tsql.Error) {
+	list, err := t.rows(rows, "INSERT")
+	if err == nil {
+		err = t.h.change(ctx, t.db, "INSERT", nil, list)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+// rows turns what a statement stores into the model's rows.
+func (t *ledger) rows(rows [][]any, verb string) ([]model.Row, *tsql.Error) {
 	list := make([]model.Row, len(rows))
 	for i, r := range rows {
 		id, ok := r[0].(int64)
 		if !ok {
-			return nil, tsql.NewError(515, 16, 2, "Cannot insert the value NULL into column 'id', table '%s.dbo.ledger'; column does not allow nulls. INSERT fails.", t.db)
+			return nil, tsql.NewError(515, 16, 2, "Cannot insert the value NULL into column 'id', table '%s.dbo.ledger'; column does not allow nulls. %s fails.", t.db, verb)
 		}
 		list[i].ID = id
 		if s, ok := r[1].(string); ok {
@@ -72,24 +95,46 @@ func (t *ledger) Insert(ctx context.Context, rows [][]any) ([][]any, *tsql.Error
 			r[1] = nil // DEFAULT
 		}
 	}
-	if err := t.h.insert(ctx, t.db, list); err != nil {
-		return nil, err
-	}
-	return rows, nil
+	return list, nil
 }
 
-// Update implements tsql.Writable: a ledger is only added to.
-func (t *ledger) Update(context.Context, [][]any, [][]any) *tsql.Error {
-	return tsql.NotImplemented("UPDATE of dbo.ledger")
+// known are the keys of rows that Scan yielded.
+func (t *ledger) known(rows [][]any) ([]uint64, *tsql.Error) {
+	keys := make([]uint64, len(rows))
+	for i, r := range rows {
+		k, ok := t.keys[&r[0]]
+		if !ok {
+			return nil, tsql.NotImplemented("changing a row of dbo.ledger that this statement did not read")
+		}
+		keys[i] = k
+	}
+	return keys, nil
+}
+
+// Update implements tsql.Writable.
+func (t *ledger) Update(ctx context.Context, old, new [][]any) *tsql.Error {
+	keys, err := t.known(old)
+	if err != nil {
+		return err
+	}
+	list, err := t.rows(new, "UPDATE")
+	if err != nil {
+		return err
+	}
+	return t.h.change(ctx, t.db, "UPDATE", keys, list)
 }
 
 // Delete implements tsql.Writable.
-func (t *ledger) Delete(context.Context, [][]any) *tsql.Error {
-	return tsql.NotImplemented("DELETE from dbo.ledger")
+func (t *ledger) Delete(ctx context.Context, rows [][]any) *tsql.Error {
+	keys, err := t.known(rows)
+	if err != nil {
+		return err
+	}
+	return t.h.change(ctx, t.db, "DELETE", keys, nil)
 }
 
-// insert runs in the session's transaction, or commits at once and waits for the acknowledgement.
-func (h *host) insert(ctx context.Context, db string, rows []model.Row) *tsql.Error {
+// change runs in the session's transaction, or commits at once and waits for the acknowledgement.
+func (h *host) change(ctx context.Context, db, verb string, remove []uint64, rows []model.Row) *tsql.Error {
 	auto := h.sql.TranCount() == 0
 	var refused *model.Error
 	done := make(chan *model.Error, 1)
@@ -100,24 +145,24 @@ func (h *host) insert(ctx context.Context, db string, rows []model.Row) *tsql.Er
 		}
 		h.session.Writes++
 		if auto {
-			tx := m.Begin(c, h.spid, "INSERT")
-			if refused = m.Insert(tx, rows, true); refused != nil {
+			tx := m.Begin(c, h.spid, verb)
+			if refused = m.Change(tx, remove, rows, true); refused != nil {
 				m.Rollback(tx)
 				return
 			}
 			m.Commit(tx, func(e *model.Error) { done <- e })
 			return
 		}
-		tx := h.txs[strings.ToLower(db)]
+		tx := h.txs[db]
 		if tx == nil {
 			tx = m.Begin(c, h.spid, h.session.TranName)
 			if h.txs == nil {
 				h.txs = map[string]*model.Tx{}
 			}
-			h.txs[strings.ToLower(db)] = tx
+			h.txs[db] = tx
 			h.session.Txs = append(h.session.Txs, tx)
 		}
-		refused = m.Insert(tx, rows, false)
+		refused = m.Change(tx, remove, rows, false)
 	})
 	h.snap = nil
 	switch {
@@ -164,7 +209,7 @@ func (h *host) descriptor() uint64 { return h.current }
 func (h *host) endTran() {
 	h.inTran = false
 	h.lastDescriptor, h.current = h.current, 0
-	h.txs = nil
+	h.txs, h.saves = nil, nil
 	_ = h.do(func(m *model.Model) { // an error means that the lab has ended
 		h.session.TranBegan, h.session.TranID, h.session.Txs = time.Time{}, 0, nil
 		m.ReleaseTranLocks(h.inst(), h.spid)
@@ -206,10 +251,36 @@ func (h *host) Rollback(context.Context) {
 	h.endTran()
 }
 
-// Save implements tsql.Host.
-func (h *host) Save(context.Context, string) *tsql.Error { return tsql.NotImplemented("savepoints") }
+// Save implements tsql.Host: a savepoint over every database that the transaction has touched.
+func (h *host) Save(_ context.Context, name string) *tsql.Error {
+	at := map[string]model.Mark{}
+	if err := h.do(func(*model.Model) {
+		for db, tx := range h.txs {
+			at[db] = tx.Mark()
+		}
+	}); err != nil {
+		return gone(err)
+	}
+	if h.saves == nil {
+		h.saves = map[string]map[string]model.Mark{}
+	}
+	h.saves[strings.ToLower(name)] = at
+	return nil
+}
 
-// RollbackTo implements tsql.Host.
-func (h *host) RollbackTo(context.Context, string) *tsql.Error {
-	return tsql.NotImplemented("savepoints")
+// RollbackTo implements tsql.Host: what was done since the savepoint is undone, the transaction stays.
+func (h *host) RollbackTo(_ context.Context, name string) *tsql.Error {
+	at := h.saves[strings.ToLower(name)] // of a database that is not in it everything is undone
+	var refused *model.Error
+	if err := h.do(func(m *model.Model) {
+		for db, tx := range h.txs {
+			if e := m.RollbackTo(tx, at[db]); e != nil {
+				refused = e
+			}
+		}
+	}); err != nil {
+		return gone(err)
+	}
+	h.snap = nil
+	return toSQL(refused)
 }

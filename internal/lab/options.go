@@ -80,6 +80,9 @@ type Options struct {
 	Hosts []string
 	// CertificateExpiry is what sys.certificates shows for the endpoint's certificate; default ten years from now.
 	CertificateExpiry time.Time
-	Clock             Clock // default: the real one
-	Logger            *slog.Logger
+	// Request is told of every request before a fault can meet it, on the connection's own goroutine; nil: nobody is.
+	Request  func(side Side, instance int, text string)
+	Schedule *Schedule // nil: nothing is planned
+	Clock    Clock     // default: the real one
+	Logger   *slog.Logger
 }

@@ -168,13 +168,8 @@ func (s *sink) Columns(cols []tsql.Column) error {
 	return s.w.Columns(out)
 }
 
-func (s *sink) Row(row []any) error {
-	out := make([]any, len(row))
-	for i, v := range row {
-		out[i] = valueToWire(v)
-	}
-	return s.w.Row(out)
-}
+// Row passes the evaluator's values on as they are: the wire takes its decimals and GUIDs as interfaces.
+func (s *sink) Row(row []any) error { return s.w.Row(row) }
 
 func (s *sink) Done(d tsql.DoneInfo) error {
 	rows := tds.NoCount
@@ -193,15 +188,7 @@ func message(e *tsql.Error) *tds.Error {
 
 func (s *sink) Info(e *tsql.Error) error { return s.w.Info(message(e)) }
 
-// Error sends an error; a missing server permission is the pair that a server sends for it, 300 and 297.
-func (s *sink) Error(e *tsql.Error) error {
-	if err := s.w.Error(message(e)); err != nil || e.Number != 300 {
-		return err
-	}
-	second := message(e)
-	second.Number, second.Class, second.Message = 297, 16, "The user does not have permission to perform this action."
-	return s.w.Error(second)
-}
+func (s *sink) Error(e *tsql.Error) error { return s.w.Error(message(e)) }
 
 func (s *sink) Env(e tsql.EnvChange) error {
 	switch e.Kind {

@@ -73,7 +73,7 @@ func (c *Control) State() (State, error) {
 					s.Role, s.RSSTC, s.Sequence = d.Role.String(), d.RSSTC, d.Sequence
 					s.Modes = [2]string{d.Members[0].Mode.String(), d.Members[1].Mode.String()}
 				}
-				is := InstanceState{Server: i.ServerName(), Address: c.l.nodes[side][n].addr, Online: i.Online(), Frozen: i.Frozen(), Refuses: i.Refuses(),
+				is := InstanceState{Server: i.ServerName(), Address: c.l.nodes[side][n].address(), Online: i.Online(), Frozen: i.Frozen(), Refuses: i.Refuses(),
 					LocalRole: v.Instance.Role.String(), Writable: v.Instance.Writable, Started: v.Instance.Started, Pending: v.Instance.Pending, Sessions: len(v.Sessions)}
 				for _, d := range v.Seen {
 					ds := DatabaseState{Name: d.Name, State: d.State.String(), Sync: d.State2.String(), Suspended: d.Suspended, EndOfLog: d.Own.EndOfLog.String(),

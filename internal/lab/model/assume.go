@@ -51,6 +51,18 @@ type Assumptions struct {
 	// GrantSuffices: ALTER on the availability group is enough for S1, S2, S3 and RSSTC. Default false: S1 and the failover want
 	// sysadmin, as CFG25 says; others get 15151. (T8)
 	GrantSuffices bool
+	// ForceOnPrimary41190: FORCE_FAILOVER_ALLOW_DATA_LOSS on the side that is primary answers 41190. Default false: 41122.
+	ForceOnPrimary41190 bool
+	// DAGFailoverReadyZero: is_failover_ready reads 0 on the rows of the DAG's member. Default false: 1 where it is SYNCHRONIZED.
+	DAGFailoverReadyZero bool
+	// SeedingModeSwapped: seeding_mode 1 is AUTOMATIC and 0 MANUAL; the description is the same. Default false: 0 is AUTOMATIC.
+	SeedingModeSwapped bool
+	// FinerDefinitionSuffices: from 2022 on VIEW ANY PERFORMANCE DEFINITION or VIEW ANY SECURITY DEFINITION shows the catalog's rows.
+	// Default false: only VIEW ANY DEFINITION does.
+	FinerDefinitionSuffices bool
+	// LinkStaysDown: up to version 14, with more than 15 databases, data movement to the forwarder does not go on by itself after a lost
+	// connection, but with RESUME on either side (KB4501797). Default false: these builds are corrected. (T14)
+	LinkStaysDown bool
 	// CrossVersionRestoring: the databases of a newer forwarder read RESTORING. Default false: RECOVERING. (T10)
 	CrossVersionRestoring bool
 	// CrossVersionNeverSynchronized: the DAG rows of a newer forwarder stay SYNCHRONIZING, whatever both copies say, and no commit

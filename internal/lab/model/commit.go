@@ -1,6 +1,9 @@
 package model
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Tx is a transaction on one database.
 type Tx struct {
@@ -11,9 +14,11 @@ type Tx struct {
 	copy    *Copy
 	first   Pos // end of log before its first record; 0: none yet
 	rows    []Row
+	removed []uint64 // keys of committed rows
 	bytes   int64
 	records int
 	ended   bool
+	written bool   // its commit record is in the log
 	lost    *Error // rolled back by the server; what the next statement is told
 }
 
@@ -35,6 +40,10 @@ func (t *Tx) Rows() []Row { return t.rows[:len(t.rows):len(t.rows)] }
 func (c *Copy) CanRead() *Error {
 	s := c.inst.state()
 	switch {
+	case c.forced.state != nil:
+		return errDatabaseState(c.Name, *c.forced.state)
+	case c.forced.sync != nil && !c.inst.writable():
+		return errNotReadable(c.Name)
 	case c.state == DBRecovering || c.state == DBRecoveryPending:
 		return errRecovering(c.Name)
 	case c.inst.role == Resolving:
@@ -80,9 +89,13 @@ func (m *Model) Begin(c *Copy, session int, name string) *Tx {
 	return tx
 }
 
-// Insert adds rows to dbo.ledger in the transaction. With group set the log record is written together with the commit, as an
-// autocommitted statement's is.
-func (m *Model) Insert(tx *Tx, rows []Row, group bool) *Error {
+// Insert adds rows to dbo.ledger in the transaction. See Change.
+func (m *Model) Insert(tx *Tx, rows []Row, group bool) *Error { return m.Change(tx, nil, rows, group) }
+
+// Change removes rows of dbo.ledger by their keys and adds others, in the transaction: all of it or, with an error, nothing. A row that
+// another transaction has removed or is removing gives 1222: the lab does not wait for row locks. With group set the log record is
+// written together with the commit, as an autocommitted statement's is.
+func (m *Model) Change(tx *Tx, remove []uint64, rows []Row, group bool) *Error {
 	c := tx.copy
 	if tx.ended {
 		if tx.lost != nil {
@@ -96,7 +109,11 @@ func (m *Model) Insert(tx *Tx, rows []Row, group bool) *Error {
 	if !m.cfg.Assume.RSSTCUnmetWaits && m.unmet(c) {
 		return errNoQuorum(c.Name)
 	}
-	bytes := 0
+	own, committed, err := c.split(tx, remove)
+	if err != nil {
+		return err
+	}
+	bytes := 120 * len(remove)
 	for _, r := range rows {
 		bytes += 120
 		if r.Note != nil {
@@ -108,10 +125,21 @@ func (m *Model) Insert(tx *Tx, rows []Row, group bool) *Error {
 			return errLogFull(c.Name, why)
 		}
 	}
-	tx.rows = append(tx.rows, rows...)
+	if len(own) > 0 {
+		tx.rows = slices.DeleteFunc(slices.Clone(tx.rows), func(r Row) bool { return own[r.Key] })
+	}
+	for _, k := range committed {
+		c.removing[k] = tx
+	}
+	tx.removed = append(tx.removed, committed...)
+	for _, r := range rows {
+		m.rowSeq++
+		r.Key = m.rowSeq
+		tx.rows = append(tx.rows, r)
+	}
 	tx.bytes += int64(bytes)
-	tx.records += len(rows)
-	if !group {
+	tx.records += len(rows) + len(remove)
+	if !group && bytes > 0 {
 		m.logWork(tx, bytes)
 	}
 	m.touch()
@@ -136,7 +164,7 @@ func (m *Model) Commit(tx *Tx, done func(*Error)) {
 		done(tx.lost)
 		return
 	}
-	if len(tx.rows) == 0 {
+	if len(tx.rows) == 0 && len(tx.removed) == 0 {
 		tx.ended = true
 		delete(c.open, tx.ID)
 		done(nil)
@@ -151,13 +179,13 @@ func (m *Model) Commit(tx *Tx, done func(*Error)) {
 		done(err)
 		return
 	}
-	tx.ended = true
+	tx.ended, tx.written = true, true
 	delete(c.open, tx.ID)
 	bytes := 80
 	if tx.first == 0 {
 		bytes += int(tx.bytes)
 	}
-	e := c.add(&entry{kind: entryCommit, tx: []uint64{tx.ID}, rows: tx.rows, when: c.inst.clock(), write: true}, bytes)
+	e := c.add(&entry{kind: entryCommit, tx: []uint64{tx.ID}, rows: tx.rows, removed: tx.removed, when: c.inst.clock(), write: true}, bytes)
 	c.waiters = append(c.waiters, &waiter{at: e.end, done: done})
 	c.flush()
 }
@@ -253,17 +281,4 @@ func (m *Model) failWaiters(c *Copy, safe Pos, why *Error) {
 		e.Class = 21 // the connection goes with it: the outcome is unknown
 		w.done(&e)
 	}
-}
-
-// Visible are the rows that a reader of this copy sees: committed ones, on a secondary the redone ones.
-func (c *Copy) visible() []Row {
-	rows := c.rows
-	if c.inst.writable() {
-		n := len(rows)
-		for n > 0 && rows[n-1].at > c.completed {
-			n--
-		}
-		rows = rows[:n]
-	}
-	return rows[:len(rows):len(rows)]
 }

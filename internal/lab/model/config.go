@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -210,6 +211,29 @@ func (c *Config) Defaults() error {
 	for i := range c.Sides {
 		if err := c.Sides[i].defaults(Side(i)); err != nil {
 			return fmt.Errorf("%s: %w", Side(i), err)
+		}
+	}
+	return c.checkNames()
+}
+
+// caseSensitive tells whether names that differ by case alone are two: a collation with CS or BIN in its name.
+func (s *SideConfig) caseSensitive() bool {
+	name := strings.ToUpper(s.Collation)
+	return strings.Contains(name, "_CS") || strings.Contains(name, "_BIN")
+}
+
+// checkNames refuses databases that a server could not tell apart.
+func (c *Config) checkNames() error {
+	seen := map[string]bool{}
+	for _, db := range c.Databases {
+		for _, name := range []string{db, strings.ToLower(db)} {
+			if name == db && seen[name] || name != db && seen[name] && !(c.Sides[0].caseSensitive() && c.Sides[1].caseSensitive()) {
+				return fmt.Errorf("database %q is there twice: names that differ by case alone need a case-sensitive collation on both sides", db)
+			}
+		}
+		seen[db] = true
+		if !c.Sides[0].caseSensitive() || !c.Sides[1].caseSensitive() {
+			seen[strings.ToLower(db)] = true
 		}
 	}
 	return nil

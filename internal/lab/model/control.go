@@ -109,7 +109,11 @@ func (m *Model) Start(i *Instance) {
 	s := i.state()
 	i.online = true
 	i.started = i.clock()
-	held := s.dag.role
+	began := i.started
+	if s.dag.role != Resolving { // else it was stopped before it had its role again
+		s.dag.held = s.dag.role
+	}
+	held := s.dag.held
 	i.stale = i.deposed && s.primary != i
 	if s.primary == i {
 		s.dag.role = Resolving
@@ -119,7 +123,7 @@ func (m *Model) Start(i *Instance) {
 		c.state = DBRecovering
 	}
 	m.after(m.cfg.Timing.Resolving+m.cfg.Timing.Recovery, func() {
-		if !i.online {
+		if !i.online || !i.started.Equal(began) {
 			return
 		}
 		if i.stale {

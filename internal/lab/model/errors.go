@@ -73,6 +73,26 @@ func errRecovering(db string) *Error {
 	return errf(922, 14, "Database '%s' is being recovered. Waiting until recovery is finished.", db)
 }
 
+// errLocked is what a transaction gets for a row that another one has: the lab never waits for a row lock.
+func errLocked() *Error {
+	return &Error{Number: 1222, Class: 16, State: 51, Message: "Lock request time out period exceeded."}
+}
+
+// errDatabaseState is what a database in a state other than ONLINE answers.
+func errDatabaseState(db string, s DBState) *Error {
+	switch s {
+	case DBRestoring:
+		return errf(927, 14, "Database '%s' cannot be opened. It is in the middle of a restore.", db)
+	case DBRecovering:
+		return errRecovering(db)
+	case DBSuspect:
+		return errf(926, 14, "Database '%s' cannot be opened. It has been marked SUSPECT by recovery. See the SQL Server errorlog for more information.", db)
+	case DBOffline:
+		return errf(942, 14, "Database '%s' cannot be opened because it is offline.", db)
+	}
+	return errf(945, 14, "Database '%s' cannot be opened due to inaccessible files or insufficient memory or disk space.  See the SQL Server errorlog for details.", db)
+}
+
 func errLogFull(db, reason string) *Error {
 	return errf(9002, 17, "The transaction log for database '%s' is full due to '%s'.", db, reason)
 }

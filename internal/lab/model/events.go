@@ -51,6 +51,9 @@ func (m *Model) after(d time.Duration, run func()) *event {
 	return e
 }
 
+// After lets f happen d from the model's present. It belongs to whoever may call the model, and so does f.
+func (m *Model) After(d time.Duration, f func()) { m.after(d, f) }
+
 func (m *Model) cancel(e *event) {
 	if e != nil && e.index >= 0 {
 		heap.Remove(&m.queue, e.index)

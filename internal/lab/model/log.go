@@ -28,7 +28,9 @@ func (s DBState) String() string {
 type Row struct {
 	ID   int64
 	Note *string
-	at   Pos // end of its commit record
+	Key  uint64 // tells it from every other row; set when it is inserted
+	at   Pos    // end of its commit record
+	gone Pos    // end of the commit record that removed it; 0: it is there
 }
 
 type entryKind int
@@ -47,6 +49,7 @@ type entry struct {
 	kind       entryKind
 	tx         []uint64
 	rows       []Row
+	removed    []uint64  // keys of rows that were there
 	when       time.Time // commit time on the primary's clock
 	write      bool      // counts as a write transaction
 }
@@ -73,6 +76,7 @@ type Copy struct {
 	reverting bool
 	suspended bool
 	reason    SuspendReason
+	forced    forced
 
 	end       Pos // next block to be written, in the cache
 	sealed    Pos // handed to the disk, and to the secondaries
@@ -84,7 +88,10 @@ type Copy struct {
 
 	entries    []*entry // what a secondary may still need, in order
 	applied    Pos      // entries up to here are in rows
-	rows       []Row    // ledger, in commit order
+	rows       []Row    // ledger, in commit order, with those that are gone
+	anyGone    bool
+	shown      shownRows
+	removing   map[uint64]*Tx // who removes which row
 	open       map[uint64]*Tx
 	openInLog  map[uint64]bool
 	waiters    []*waiter
@@ -219,6 +226,7 @@ func (c *Copy) apply(p Pos) {
 		if e.kind != entryCommit {
 			continue
 		}
+		c.remove(e.removed, e.end)
 		for _, r := range e.rows {
 			r.at = e.end
 			c.rows = append(c.rows, r)
@@ -245,6 +253,7 @@ func (c *Copy) cutBack(p Pos) {
 	c.entries = slices.Clip(c.entries[:n])
 	r := sort.Search(len(c.rows), func(i int) bool { return c.rows[i].at > p })
 	c.rows = slices.Clip(c.rows[:r]) // readers hold the old array: the next append must not write into it
+	c.bringBack(p)
 	c.end, c.sealed = p, p
 	c.hardened, c.redone, c.applied, c.completed = min(c.hardened, p), min(c.redone, p), min(c.applied, p), min(c.completed, p)
 	c.checkpoint, c.truncation = min(c.checkpoint, p), min(c.truncation, p)
@@ -303,6 +312,15 @@ func (c *Copy) used() int64 { return int64(c.end-c.truncation)*512 + 64*1024 }
 
 // prune moves the truncation point and forgets entries that nobody can need any more. It says what holds the log.
 func (c *Copy) prune() (holder string) {
+	var peers []*Copy
+	for _, in := range c.m.peers(c) {
+		peers = append(peers, in.twin(c, c.place()))
+	}
+	return c.pruneFor(peers)
+}
+
+// pruneFor is prune for one who knows the copies of the same database on the peers.
+func (c *Copy) pruneFor(peers []*Copy) (holder string) {
 	point, holder := c.checkpoint, "NOTHING"
 	for _, tx := range c.open {
 		if tx.first > 0 && tx.first < point {
@@ -310,8 +328,7 @@ func (c *Copy) prune() (holder string) {
 		}
 	}
 	need := c.redone
-	for _, in := range c.m.peers(c) {
-		p := in.byName[key(c.Name)]
+	for _, p := range peers {
 		at := min(common(c, p), p.hardened)
 		if at < point {
 			point, holder = at, "AVAILABILITY_REPLICA"

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math/big"
+	"math/bits"
 )
 
 // Pos is a place in a database's log, counted in units of 512 bytes since the log began. It never rolls over; LSNs are derived.
@@ -15,16 +16,20 @@ type LSN struct {
 	Slot  uint16
 }
 
-var (
-	ten15 = new(big.Int).Exp(big.NewInt(10), big.NewInt(15), nil)
-	ten5  = big.NewInt(100000)
-)
-
 // Big returns the exact decimal value.
 func (l LSN) Big() *big.Int {
-	v := new(big.Int).Mul(big.NewInt(int64(l.VLF)), ten15)
-	b := new(big.Int).Mul(big.NewInt(int64(l.Block)), ten5)
-	return v.Add(v, b).Add(v, big.NewInt(int64(l.Slot)))
+	hi, lo := bits.Mul64(uint64(l.VLF), 1e15)
+	lo, carry := bits.Add64(lo, uint64(l.Block)*1e5+uint64(l.Slot), 0)
+	hi += carry
+	if bits.UintSize == 32 {
+		v := new(big.Int).Lsh(new(big.Int).SetUint64(hi), 64)
+		return v.Or(v, new(big.Int).SetUint64(lo))
+	}
+	n := &struct { // the number and its words in one piece: they are read together, a hundred thousand times a second
+		v big.Int
+		w [2]big.Word
+	}{w: [2]big.Word{big.Word(lo), big.Word(hi)}}
+	return n.v.SetBits(n.w[:])
 }
 
 func (l LSN) String() string { return l.Big().String() }

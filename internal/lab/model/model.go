@@ -11,6 +11,9 @@ import (
 type Hooks struct {
 	// Kill ends sessions of an instance: all of them, or only those whose current database is a user database.
 	Kill func(i *Instance, all bool)
+	// Statement tells that an ALTER or DROP AVAILABILITY GROUP of a class (see [Statement.Class]) was accepted, or, with effect
+	// set, that it has just taken effect. It may plan events with [Model.After].
+	Statement func(i *Instance, class string, effect bool)
 }
 
 // Model is the pair. See the package comment for who may call it when.
@@ -27,6 +30,7 @@ type Model struct {
 	dag    dagIdentity
 	loads  map[string]*load
 	txSeq  uint64
+	rowSeq uint64
 	spid   int
 	drains []*stream
 	faults faults
@@ -62,6 +66,7 @@ type SideState struct {
 type memberCopy struct {
 	exists   bool
 	role     Role
+	held     Role // what role is RESOLVING from, or to
 	modes    [2]Mode
 	rsstc    int
 	sequence int64
@@ -86,15 +91,17 @@ type Instance struct {
 	frozen    bool
 	copies    []*Copy // in the order of database ids
 	byName    map[string]*Copy
+	byFold    map[string]*Copy // by lower-case name
 	sessions  map[int]*Session
 	locks     lockTable
 	props     map[propKey]string
 	refuse    bool
 	pending   []*pendingStatement
-	configNum int  // replica_metadata_id
-	deposed   bool // its AG was failed over without it and without a cluster that could tell it
-	stale     bool // deposed and back: it believes that it is still primary
-	staleRole Role // in the distributed AG, as it believes
+	configNum int         // replica_metadata_id
+	deposed   bool        // its AG was failed over without it and without a cluster that could tell it
+	stale     bool        // deposed and back: it believes that it is still primary
+	staleRole Role        // in the distributed AG, as it believes
+	shown     []*Database // what the last snapshot showed of copies, see seen
 }
 
 // New builds the pair as it stands after the migration guide's preparation: seeded, joined, synchronizing.
@@ -125,7 +132,7 @@ func New(cfg Config, now time.Time, hooks Hooks) (*Model, error) {
 		}
 		for n, ic := range side.cfg.Instances {
 			in := &Instance{m: m, Side: Side(s), Index: n, cfg: ic, ReplicaID: newGUID(m.rng), mode: side.cfg.localMode(), access: side.cfg.Access,
-				role: Secondary, started: now.Add(-time.Duration(24+s+n) * time.Hour), online: true, byName: map[string]*Copy{}, sessions: map[int]*Session{},
+				role: Secondary, started: now.Add(-time.Duration(24+s+n) * time.Hour), online: true, byName: map[string]*Copy{}, byFold: map[string]*Copy{}, sessions: map[int]*Session{},
 				props: map[propKey]string{}, configNum: 65536 + n}
 			owner := newGUID(m.rng)
 			copy(in.owner[:], owner[:])
@@ -133,10 +140,11 @@ func New(cfg Config, now time.Time, hooks Hooks) (*Model, error) {
 			side.instances = append(side.instances, in)
 			for d, db := range cfg.Databases {
 				c := &Copy{m: m, inst: in, Name: db, ID: 5 + s + d, num: numberings[key(db)], family: family[key(db)], state: DBOnline,
-					history: []fork{{guid: forks[key(db)]}}, open: map[uint64]*Tx{}, openInLog: map[uint64]bool{}, created: created, group: side.groupID}
+					history: []fork{{guid: forks[key(db)]}}, open: map[uint64]*Tx{}, removing: map[uint64]*Tx{}, openInLog: map[uint64]bool{}, created: created, group: side.groupID}
 				c.seed(m, side.cfg)
 				in.copies = append(in.copies, c)
 				in.byName[key(db)] = c
+				in.byFold[strings.ToLower(db)] = c
 			}
 		}
 		side.primary = side.instances[0]
@@ -175,8 +183,9 @@ func (m *Model) align() {
 	}
 }
 
-// key folds a name as a case-insensitive collation does.
-func key(name string) string { return strings.ToLower(name) }
+// key is what a database is found by inside the model. Databases have one spelling everywhere; only what comes from outside is looked
+// up without case, by [Instance.Copy].
+func key(name string) string { return name }
 
 // Config returns the configuration with its defaults filled in.
 func (m *Model) Config() Config { return m.cfg }
@@ -228,11 +237,22 @@ func (i *Instance) writable() bool {
 	return i.online && s.primary == i && i.role == Primary && (!s.dag.exists || s.dag.role == Primary)
 }
 
-// Copy finds a database by name; nil if there is none.
-func (i *Instance) Copy(name string) *Copy { return i.byName[key(name)] }
+// Copy finds a database by name, with or without case as the side's collation has it; nil if there is none.
+func (i *Instance) Copy(name string) *Copy {
+	if c := i.byName[key(name)]; c != nil || i.state().cfg.caseSensitive() {
+		return c
+	}
+	return i.byFold[strings.ToLower(name)]
+}
 
 // CopyByID finds a database by its local id; nil if there is none.
 func (i *Instance) CopyByID(id int) *Copy {
+	if len(i.copies) == 0 {
+		return nil
+	}
+	if at := id - i.copies[0].ID; at >= 0 && at < len(i.copies) && i.copies[at].ID == id {
+		return i.copies[at]
+	}
 	for _, c := range i.copies {
 		if c.ID == id {
 			return c

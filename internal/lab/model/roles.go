@@ -53,6 +53,16 @@ func (s Statement) Class() string {
 // Execute accepts a statement on an instance, or refuses it. It returns when the statement is accepted, as SQL Server does;
 // the effect comes later, after the configured time plus late. sysadmin tells whether the login may do everything.
 func (m *Model) Execute(i *Instance, st Statement, sysadmin bool, late time.Duration) *Error {
+	if err := m.execute(i, st, sysadmin, late); err != nil {
+		return err
+	}
+	if m.hooks.Statement != nil {
+		m.hooks.Statement(i, st.Class(), false)
+	}
+	return nil
+}
+
+func (m *Model) execute(i *Instance, st Statement, sysadmin bool, late time.Duration) *Error {
 	m.touch()
 	side := i.state()
 	isDAG := side.dag.exists && strings.EqualFold(st.Group, m.dag.name)
@@ -96,6 +106,9 @@ func (m *Model) Execute(i *Instance, st Statement, sysadmin bool, late time.Dura
 		m.plan(i, "s2", t.Demote+late, func() { m.demote(side) })
 	case ForceFailover:
 		if side.dag.role == Primary {
+			if m.cfg.Assume.ForceOnPrimary41190 {
+				return errWrongState(m.dag.name)
+			}
 			return errAlreadyPrimary(m.dag.name)
 		}
 		m.plan(i, "s3", t.Failover+late, func() { m.promote(side) })
@@ -269,6 +282,9 @@ func (m *Model) land(i *Instance, p *pendingStatement, effect func()) {
 	}
 	effect()
 	m.touch()
+	if m.hooks.Statement != nil {
+		m.hooks.Statement(i, strings.TrimPrefix(p.what, "local "), true)
+	}
 }
 
 // demote is the effect of S2.
@@ -283,7 +299,7 @@ func (m *Model) demote(s *SideState) {
 			m.undoOpen(c)
 		}
 	}
-	s.dag.role = Resolving
+	s.dag.role, s.dag.held = Resolving, Secondary
 	s.dag.tookOver = false
 	m.bump(s)
 	if st := s.dag.stream; st != nil {
@@ -520,7 +536,12 @@ func (m *Model) Suspend(c *Copy, why SuspendReason) {
 
 // Resume lets data move again. See Suspend.
 func (m *Model) Resume(c *Copy) {
-	if !c.suspended {
+	stuck := false
+	for _, f := range m.flowsOf(c) {
+		stuck = stuck || f.stuck
+		f.stuck = false
+	}
+	if !c.suspended && !stuck {
 		return
 	}
 	c.suspended = false

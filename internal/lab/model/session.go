@@ -105,7 +105,7 @@ func compatible(a, b string) bool {
 }
 
 func sameResource(a, b *AppLock) bool {
-	return a.Resource == b.Resource && strings.EqualFold(a.Database, b.Database) && strings.EqualFold(a.Principal, b.Principal)
+	return a.Resource == b.Resource && a.Database == b.Database && strings.EqualFold(a.Principal, b.Principal)
 }
 
 func (t *lockTable) blocked(l *AppLock) bool {

@@ -72,6 +72,7 @@ type flow struct {
 	joining  bool // commits already wait for it, SYNCHRONIZED comes with the next harden
 	joinAt   Pos
 	linked   bool // the two logs have been matched
+	stuck    bool // it waits for RESUME, see Assumptions.LinkStaysDown
 	known    progress
 	sentTime time.Time
 	sendRate rate
@@ -119,14 +120,16 @@ func (r *rate) add(now time.Time, n int64) {
 func (r *rate) kb() int64 { return int64(r.value / 1024) }
 
 // peers are the other instances that hold a copy of the same database and take part.
-func (m *Model) peers(c *Copy) []*Instance {
+func (m *Model) peers(c *Copy) []*Instance { return m.peersOf(c.inst) }
+
+func (m *Model) peersOf(i *Instance) []*Instance {
 	var list []*Instance
 	for _, s := range m.sides {
-		if s.side != c.inst.Side && (!s.dag.exists || !m.sides[c.inst.Side].dag.exists) {
+		if s.side != i.Side && (!s.dag.exists || !m.sides[i.Side].dag.exists) {
 			continue
 		}
 		for _, in := range s.instances {
-			if in != c.inst {
+			if in != i {
 				list = append(list, in)
 			}
 		}
@@ -142,7 +145,7 @@ func (s *stream) open() bool {
 func (f *flow) suspended() bool { return f.from.suspended || f.to.suspended }
 
 func (f *flow) active() bool {
-	return f.s.connected && !f.s.closed && !f.s.draining && f.linked && !f.suspended() && f.s.open()
+	return f.s.connected && !f.s.closed && !f.s.draining && f.linked && !f.suspended() && f.s.open() && !f.from.held() && !f.to.held()
 }
 
 // streamsFrom are the streams that start at an instance.
@@ -158,13 +161,40 @@ func (m *Model) streamsFrom(i *Instance) []*stream {
 	return list
 }
 
+// flowFrom is the flow that begins at a copy, flowTo the one that ends there; nil if there is none. Flows stand in the order of the
+// copies, at being the copy's place there, but for those that the other instance does not have.
+func (s *stream) flowFrom(c *Copy, at int) *flow {
+	if at < len(s.flows) && s.flows[at].from == c {
+		return s.flows[at]
+	}
+	for _, f := range s.flows {
+		if f.from == c {
+			return f
+		}
+	}
+	return nil
+}
+
+func (s *stream) flowTo(c *Copy, at int) *flow {
+	if at < len(s.flows) && s.flows[at].to == c {
+		return s.flows[at]
+	}
+	for _, f := range s.flows {
+		if f.to == c {
+			return f
+		}
+	}
+	return nil
+}
+
+// place is where a copy stands among its instance's copies.
+func (c *Copy) place() int { return c.ID - c.inst.copies[0].ID }
+
 func (m *Model) flowsFrom(c *Copy) []*flow {
 	var list []*flow
 	for _, s := range m.streamsFrom(c.inst) {
-		for _, f := range s.flows {
-			if f.from == c {
-				list = append(list, f)
-			}
+		if f := s.flowFrom(c, c.place()); f != nil {
+			list = append(list, f)
 		}
 	}
 	return list
@@ -178,10 +208,8 @@ func (m *Model) flowTo(c *Copy) *flow {
 		streams = append(streams[:len(streams):len(streams)], o)
 	}
 	for _, st := range streams {
-		for _, f := range st.flows {
-			if f.to == c {
-				return f
-			}
+		if f := st.flowTo(c, c.place()); f != nil {
+			return f
 		}
 	}
 	return nil
@@ -262,7 +290,7 @@ func (m *Model) pump(f *flow) {
 // receive: a packet arrived.
 func (m *Model) receive(f *flow, packet []*entry) {
 	c := f.to
-	if c.inst.writable() || c.end != packet[0].start || c.suspended || !f.linked {
+	if c.inst.writable() || c.end != packet[0].start || c.suspended || !f.linked || c.held() {
 		return
 	}
 	for _, e := range packet {
@@ -275,7 +303,7 @@ func (m *Model) receive(f *flow, packet []*entry) {
 
 // redo applies what is hardened, in steps, as fast as the instance can.
 func (m *Model) redo(c *Copy) {
-	if c.redoing || c.redone >= c.hardened || c.inst.cfg.RedoKBps < 0 || !c.inst.online || c.reverting || c.suspended && c.reason == SuspendRedo {
+	if c.redoing || c.redone >= c.hardened || c.inst.cfg.RedoKBps < 0 || !c.inst.online || c.reverting || c.suspended && c.reason == SuspendRedo || c.held() {
 		return
 	}
 	speed := c.inst.cfg.RedoKBps * 1024
@@ -357,6 +385,10 @@ func (m *Model) heard(f *flow) {
 func (m *Model) judge(f *flow) {
 	switch {
 	case !f.s.connected || f.suspended():
+		f.state, f.joining = NotSynchronizing, false
+	case f.to.forced.sync != nil:
+		f.state, f.joining = *f.to.forced.sync, false
+	case f.from.held() || f.to.held():
 		f.state, f.joining = NotSynchronizing, false
 	case f.to.reverting:
 		f.state, f.joining = Reverting, false

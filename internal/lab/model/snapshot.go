@@ -2,6 +2,7 @@ package model
 
 import (
 	"sort"
+	"sync/atomic"
 	"time"
 )
 
@@ -94,8 +95,21 @@ type DAGMember struct {
 	Mode      Mode
 }
 
-// Database is one local database with what is known of it elsewhere.
+// Database is one local database with what is known of it elsewhere. Nothing in it changes; snapshots share it as long as the
+// database looks the same.
 type Database struct {
+	facts
+	Readable  *Error       // nil if it can be read
+	Replica   []RemoteView // local secondaries, on the primary of the local AG
+	DAG       *RemoteView  // the forwarder, on the global primary
+	Ledger    []Row
+	Open      []TxView
+	overrides map[string]*LSN
+	memo      [Memos]atomic.Pointer[memo]
+}
+
+// facts is the part of a Database that == compares.
+type facts struct {
 	Name      string
 	ID        int
 	Group     GUID // its group_database_id in the local AG
@@ -106,14 +120,11 @@ type Database struct {
 	Reason    SuspendReason
 	Created   time.Time
 	Collation string
-	Readable  *Error // nil if it can be read
 	Writable  bool
 
-	Own     Progress     // this instance's own log
-	Replica []RemoteView // local secondaries, on the primary of the local AG
-	DAG     *RemoteView  // the forwarder, on the global primary
-	State2  SyncState    // own row's synchronization state
-	Commit  bool         // own row's is_commit_participant
+	Own    Progress  // this instance's own log
+	State2 SyncState // own row's synchronization state
+	Commit bool      // own row's is_commit_participant
 
 	Family, Fork GUID
 	LogSize      int64
@@ -127,9 +138,6 @@ type Database struct {
 	Transactions int64
 	Ghosts       int64
 	RedoQueue    int64 // bytes
-	Ledger       []Row
-	Open         []TxView
-	overrides    map[string]*LSN
 }
 
 // Override gives the LSN that a column is forced to read; nil if none.
@@ -191,9 +199,7 @@ func (m *Model) Snapshot(i *Instance) *Snapshot {
 		n.Second.Members[0] = DAGMember{ReplicaID: x.members[0], Name: s.cfg.AG, URL: s.cfg.ListenerURL}
 		n.Second.Members[1] = DAGMember{ReplicaID: x.members[1], Name: "ThirdAG", URL: "tcp://ThirdAG-listener:5022"}
 	}
-	for _, c := range i.copies {
-		n.Seen = append(n.Seen, m.databaseView(c, n))
-	}
+	n.Seen = m.seen(i, n)
 	for _, x := range i.sessions {
 		v := *x
 		v.Txs = nil
@@ -274,151 +280,3 @@ func (m *Model) dagView(i *Instance) *DAGView {
 	d.Rows = d.Holds && (d.Role == Primary || m.cfg.Assume.DemotedKeepsDAGRows)
 	return d
 }
-
-func (m *Model) databaseView(c *Copy, n *Snapshot) *Database {
-	i := c.inst
-	s := i.state()
-	d := &Database{Name: c.Name, ID: c.ID, Group: s.dbIDs[key(c.Name)], InDAG: m.dag.dbIDs[key(c.Name)], State: c.state, Reverting: c.reverting,
-		Suspended: c.suspended, Reason: c.reason, Created: c.created, Collation: s.cfg.Collation, Readable: c.CanRead(), Writable: c.CanWrite() == nil,
-		Family: c.family, Fork: c.forkGUID(), LogSize: c.logSize, LogUsed: c.used(), Flushed: c.flushed, Flushes: c.flushes, Received: c.received,
-		Redone: c.redoneBytes, Writes: c.writes, Transactions: c.transactions, Ghosts: c.ghosts, RedoQueue: int64(c.hardened-c.redone) * 512, Ledger: c.visible()}
-	d.ReuseWait = c.prune()
-	if n.Instance.Primary && m.crossVersion(c) {
-		d.State = DBRecovering
-		if m.cfg.Assume.CrossVersionRestoring {
-			d.State = DBRestoring
-		}
-	}
-	d.Own = Progress{EndOfLog: c.num.lsn(c.end-c.lastBlock, 1), Hardened: c.num.lsn(c.hardened, 1), Truncation: c.num.lsn(c.truncation, 1),
-		Commit: c.lastCommit, CommitTime: c.lastCommitTime, HardenedTime: c.hardenedTime, ReceivedTime: c.receivedTime, RedoneTime: c.redoneTime,
-		RedoRate: c.redoRate.kb(), RedoQueue: kb(c.hardened - c.redone)}
-	d.Own.Received = d.Own.EndOfLog
-	d.Own.Redone = c.num.lsn(max(c.redone-c.lastBlock, 0), 1)
-	d.Own.Recovery = c.num.lsn(max(c.checkpoint, 0), 1)
-	d.State2 = m.ownState(c, d, s)
-	if n.Instance.Primary {
-		d.Own.Recovery = lsnMax
-		m.primaryHardened(c, d)
-		if i.stale {
-			for _, in := range s.instances {
-				if in != i {
-					d.Replica = append(d.Replica, RemoteView{ReplicaID: in.ReplicaID, Reason: NoReason, Joined: true})
-				}
-			}
-		}
-		for _, st := range s.streams {
-			for _, f := range st.flows {
-				if f.from == c {
-					d.Replica = append(d.Replica, m.remoteView(f, st.to.ReplicaID))
-				}
-			}
-		}
-		if s.dag.exists && n.DAG.Rows {
-			r := RemoteView{ReplicaID: m.dag.members[i.Side.Other()], Reason: NoReason}
-			if st := s.dag.stream; st != nil && !i.stale {
-				for _, f := range st.flows {
-					if f.from == c {
-						r = m.remoteView(f, r.ReplicaID)
-					}
-				}
-			}
-			d.DAG = &r
-		}
-	}
-	for _, tx := range c.open {
-		v := TxView{ID: tx.ID, Session: tx.Session, Name: tx.Name, Begin: tx.Begin, Bytes: tx.bytes, Records: tx.records}
-		if tx.first > 0 {
-			v.First = c.num.lsn(tx.first, 2)
-			v.Last = c.num.lsn(c.end-c.lastBlock, 2)
-		}
-		d.Open = append(d.Open, v)
-	}
-	sort.Slice(d.Open, func(a, b int) bool { return d.Open[a].ID < d.Open[b].ID })
-	for k, v := range m.faults.overrides {
-		if k.inst == i && k.db == key(c.Name) {
-			if d.overrides == nil {
-				d.overrides = map[string]*LSN{}
-			}
-			d.overrides[k.column] = v
-		}
-	}
-	return d
-}
-
-// primaryHardened is last_hardened_lsn on the own row of a local AG's primary: NULL with asynchronous local commit, else the
-// minimum over what its synchronizing secondaries have hardened.
-func (m *Model) primaryHardened(c *Copy, d *Database) {
-	i := c.inst
-	if i.mode == Async {
-		d.Own.HardenedNull = true
-		return
-	}
-	if m.cfg.Assume.SingleReplicaNull && len(i.state().instances) == 1 {
-		d.Own.HardenedNull = true
-		return
-	}
-	p := c.hardened
-	for _, f := range m.flowsFrom(c) {
-		if !f.s.connected || f.state == NotSynchronizing || f.state == Reverting || !f.known.heard {
-			continue
-		}
-		if f.s.dag && !f.s.synchronous() && !m.cfg.Assume.MinimumHasForwarder {
-			continue
-		}
-		p = min(p, f.known.hardened)
-	}
-	d.Own.Hardened = c.num.lsn(p, 1)
-}
-
-// ownState is the synchronization state of an instance's own row.
-func (m *Model) ownState(c *Copy, d *Database, s *SideState) SyncState {
-	i := c.inst
-	switch {
-	case c.reverting:
-		return Reverting
-	case i.role == Resolving || c.state != DBOnline && c.state != DBRestoring && c.state != DBRecovering:
-		return NotSynchronizing
-	case s.primary == i || i.stale: // role PRIMARY in its own AG, forwarder or not: healthy whatever the link does
-		d.Commit = i.mode == Sync
-		if i.mode == Async {
-			return Synchronizing
-		}
-		return Synchronized
-	}
-	if f := m.flowTo(c); f != nil {
-		return f.state
-	}
-	return NotSynchronizing
-}
-
-func (m *Model) remoteView(f *flow, id GUID) RemoteView {
-	c := f.from
-	k := f.known
-	r := RemoteView{ReplicaID: id, State: f.state, Heard: k.heard, Suspended: f.suspended(), Reason: NoReason, Connected: f.s.connected,
-		Sync: f.s.synchronous(), Ready: f.state == Synchronized, SentTime: f.sentTime, SendRate: f.sendRate.kb(), Joined: true}
-	if r.Suspended {
-		r.Reason = f.to.reason
-		if !f.to.suspended {
-			r.Reason = f.from.reason
-		}
-	}
-	from := f.sent
-	if !f.linked && k.heard {
-		from = min(k.received, c.sealed)
-	}
-	r.SendQueue = kb(max(c.sealed-from, 0))
-	if !k.heard {
-		r.SendQueue = 0
-		return r
-	}
-	r.Progress = Progress{EndOfLog: c.num.lsn(k.received-k.lastBlock, 1), Received: c.num.lsn(k.received-k.lastBlock, 1), Hardened: c.num.lsn(k.hardened, 1),
-		Redone: c.num.lsn(max(k.redone-k.lastBlock, 0), 1), Recovery: lsnMax, Truncation: c.num.lsn(k.truncation, 1), Commit: k.commit, CommitTime: k.commitTime,
-		HardenedTime: k.hardenedTime, ReceivedTime: k.receivedTime, RedoneTime: k.redoneTime, RedoRate: k.redoRate, RedoQueue: kb(k.hardened - k.redone)}
-	if !r.Suspended && c.lastCommitTime.After(k.commitTime) && !k.commitTime.IsZero() {
-		r.Lag = int64(c.lastCommitTime.Sub(k.commitTime).Seconds())
-	}
-	return r
-}
-
-// kb rounds a stretch of log up to KB, as a queue that is not empty never reads 0.
-func kb(units Pos) int64 { return (int64(units) + 1) / 2 }

@@ -126,7 +126,7 @@ func (m *Model) match(f *flow, forced bool) {
 	if forced && (m.cfg.Assume.ResumeAlways || extra && !m.cfg.Assume.ResumeNever) {
 		f.to.suspended, f.to.reason = true, SuspendPartner
 	}
-	if f.to.suspended || f.from.suspended {
+	if f.to.suspended || f.from.suspended || f.stuck {
 		f.linked = false
 		m.hear(f)
 		return
@@ -217,8 +217,9 @@ func (m *Model) lose(s *stream) {
 	s.gen++
 	s.lastError = m.now
 	m.cancel(s.timeout)
+	stuck := s.dag && m.cfg.Assume.LinkStaysDown && s.from.cfg.Major <= 14 && len(s.flows) > 15
 	for _, f := range s.flows {
-		f.state, f.joining, f.linked = NotSynchronizing, false, false
+		f.state, f.joining, f.linked, f.stuck = NotSynchronizing, false, false, stuck
 		f.to.reverting = false
 	}
 	for _, f := range s.flows {

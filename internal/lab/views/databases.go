@@ -12,7 +12,7 @@ var systemDatabases = [...]string{"master", "tempdb", "model", "msdb"}
 
 func databaseViews() []*View {
 	return []*View{
-		{Name: "sys.databases", Access: Public, Rows: databases, Columns: columns(`
+		{Name: "sys.databases", Access: Public, Rows: systemRows, each: &each{slotDatabases, databases}, Columns: columns(`
 			name sysname!
 			database_id int!
 			source_database_id int
@@ -66,7 +66,7 @@ func databaseViews() []*View {
 			physical_database_name nvarchar(128) 15
 			is_accelerated_database_recovery_on bit 15
 			is_ledger_on bit 16`)},
-		{Name: "sys.database_recovery_status", Access: Definition, Rows: recoveryStatus, Columns: columns(`
+		{Name: "sys.database_recovery_status", Access: Definition, each: &each{slotRecovery, recoveryStatus}, Columns: columns(`
 			database_id int!
 			database_guid uniqueidentifier
 			family_guid uniqueidentifier
@@ -74,7 +74,7 @@ func databaseViews() []*View {
 			recovery_fork_guid uniqueidentifier
 			first_recovery_fork_guid uniqueidentifier
 			fork_point_lsn lsn`)},
-		{Name: "sys.master_files", Access: Definition, Rows: masterFiles, Columns: columns(`
+		{Name: "sys.master_files", Access: Definition, Rows: systemFiles, each: &each{slotFiles, masterFiles}, Columns: columns(`
 			database_id int!
 			file_id int!
 			file_guid uniqueidentifier
@@ -99,7 +99,7 @@ func databaseViews() []*View {
 			minor_id int!
 			name sysname!
 			value nvarchar(4000)`)},
-		{Name: "sys.dm_os_performance_counters", Access: ServerState, Rows: counters, Columns: columns(`
+		{Name: "sys.dm_os_performance_counters", Access: ServerState, each: &each{slotCounters, databaseCounters}, tail: counters, Columns: columns(`
 			object_name nchar(128)!
 			counter_name nchar(128)!
 			instance_name nchar(128)
@@ -113,60 +113,58 @@ var reuseWaits = map[string]int64{"NOTHING": 0, "CHECKPOINT": 1, "LOG_BACKUP": 2
 
 func compat(major int) any { return int64(major * 10) }
 
-func databases(e *Env) [][]any {
-	s := e.Snap
-	major := s.Instance.Config.Major
+func systemRows(e *Env) [][]any {
+	i := &e.Snap.Instance
 	var out [][]any
-	add := func(name string, id int, created time.Time, state model.DBState, readOnly bool, recovery int64, wait string, replica, groupDB, broker any) {
-		out = append(out, []any{name, i64(id), nil, []byte{1}, at(created), compat(major), s.Instance.Collation, int64(0), "MULTI_USER", readOnly, false, false,
-			i64(int(state)), state.String(), false, false, false, int64(0), "OFF", false, recovery, [...]string{"", "FULL", "BULK_LOGGED", "SIMPLE"}[recovery],
-			int64(2), "CHECKSUM", true, true, false, false, false, false, false, false, broker, false, reuseWaits[wait], wait, false, false, replica, groupDB,
-			nil, int64(0), "NONE", int64(60), int64(0), "DISABLED", false, true, int64(0), "DATABASE_DEFAULT", name, false, false})
-	}
 	zero := guid(model.GUID{1})
-	for i, name := range systemDatabases {
+	for n, name := range systemDatabases {
 		recovery := int64(3)
 		if name == "model" {
 			recovery = 1
 		}
-		add(name, i+1, time.Date(2003, 4, 8, 9, 13, 36, 0, time.UTC), model.DBOnline, false, recovery, "NOTHING", nil, nil, zero)
-	}
-	for _, d := range s.Seen {
-		add(d.Name, d.ID, d.Created, d.State, false, 1, d.ReuseWait, guid(s.Instance.ReplicaID), guid(d.Group), guid(d.Family))
+		out = append(out, databaseRow(i.Config.Major, i.Collation, name, n+1, time.Date(2003, 4, 8, 9, 13, 36, 0, time.UTC), model.DBOnline, recovery, "NOTHING", nil, nil, zero))
 	}
 	return out
 }
 
-func recoveryStatus(e *Env) [][]any {
-	var out [][]any
-	for _, d := range e.Snap.Seen {
-		if d.Readable != nil { // a database that cannot be opened has no lineage to show
-			out = append(out, []any{i64(d.ID), nil, nil, nil, nil, nil, nil})
-			continue
-		}
-		out = append(out, []any{i64(d.ID), guid(d.Family), guid(d.Family), lsn(d.Own.Truncation), guid(d.Fork), nil, nil})
-	}
-	return out
+func databases(a *around, d *model.Database) [][]any {
+	return [][]any{databaseRow(a.instance, a.collation, d.Name, d.ID, d.Created, d.State, 1, d.ReuseWait, guid(a.replica), guid(d.Group), guid(d.Family))}
 }
 
-func masterFiles(e *Env) [][]any {
-	var out [][]any
-	add := func(id int, name string, log int64) {
-		dir := `D:\Data\`
-		if e.Snap.Instance.Config.Linux {
-			dir = "/var/opt/mssql/data/"
-		}
-		out = append(out,
-			[]any{i64(id), int64(1), nil, int64(0), "ROWS", int64(1), name, dir + name + ".mdf", int64(0), "ONLINE", int64(131072), int64(-1), int64(8192), false, false, false, false},
-			[]any{i64(id), int64(2), nil, int64(1), "LOG", int64(0), name + "_log", dir + name + "_log.ldf", int64(0), "ONLINE", log / 8192, int64(268435456), int64(8192), false, false, false, false})
+func databaseRow(major int, collation, name string, id int, created time.Time, state model.DBState, recovery int64, wait string, replica, groupDB, broker any) []any {
+	return []any{name, i64(id), nil, []byte{1}, at(created), compat(major), collation, int64(0), "MULTI_USER", false, false, false,
+		i64(int(state)), state.String(), false, false, false, int64(0), "OFF", false, recovery, [...]string{"", "FULL", "BULK_LOGGED", "SIMPLE"}[recovery],
+		int64(2), "CHECKSUM", true, true, false, false, false, false, false, false, broker, false, reuseWaits[wait], wait, false, false, replica, groupDB,
+		nil, int64(0), "NONE", int64(60), int64(0), "DISABLED", false, true, int64(0), "DATABASE_DEFAULT", name, false, false}
+}
+
+func recoveryStatus(_ *around, d *model.Database) [][]any {
+	if d.Readable != nil { // a database that cannot be opened has no lineage to show
+		return [][]any{{i64(d.ID), nil, nil, nil, nil, nil, nil}}
 	}
+	return [][]any{{i64(d.ID), guid(d.Family), guid(d.Family), lsn(d.Own.Truncation), guid(d.Fork), nil, nil}}
+}
+
+func systemFiles(e *Env) [][]any {
+	var out [][]any
 	for i, n := range systemDatabases {
-		add(i+1, n, 8<<20)
-	}
-	for _, d := range e.Snap.Seen {
-		add(d.ID, d.Name, d.LogSize)
+		out = append(out, files(e.Snap.Instance.Config.Linux, i+1, n, 8<<20)...)
 	}
 	return out
+}
+
+func masterFiles(a *around, d *model.Database) [][]any {
+	return files(a.linux, d.ID, d.Name, d.LogSize)
+}
+
+func files(linux bool, id int, name string, log int64) [][]any {
+	dir := `D:\Data\`
+	if linux {
+		dir = "/var/opt/mssql/data/"
+	}
+	return [][]any{
+		{i64(id), int64(1), nil, int64(0), "ROWS", int64(1), name, dir + name + ".mdf", int64(0), "ONLINE", int64(131072), int64(-1), int64(8192), false, false, false, false},
+		{i64(id), int64(2), nil, int64(1), "LOG", int64(0), name + "_log", dir + name + "_log.ldf", int64(0), "ONLINE", log / 8192, int64(268435456), int64(8192), false, false, false, false}}
 }
 
 func properties(e *Env) [][]any {
@@ -184,42 +182,55 @@ const (
 	counterRate  = 272696576 // PERF_COUNTER_BULK_COUNT: a running total, whatever "/sec" says
 )
 
+func counter(object, counter, instance string, value int64, kind int64) []any {
+	return []any{padded("SQLServer:"+object, 128), padded(counter, 128), padded(instance, 128), value, kind}
+}
+
+func databaseCounters(a *around, d *model.Database) [][]any {
+	var out [][]any
+	add := func(object, name string, value int64, kind int64) {
+		out = append(out, counter(object, name, d.Name, value, kind))
+	}
+	used := min(d.LogUsed, d.LogSize)
+	add("Databases", "Log File(s) Size (KB)", d.LogSize/1024, counterGauge)
+	add("Databases", "Log File(s) Used Size (KB)", used/1024, counterGauge)
+	add("Databases", "Percent Log Used", used*100/max(d.LogSize, 1), counterGauge)
+	add("Databases", "Log Flushes/sec", d.Flushes, counterRate)
+	add("Databases", "Log Bytes Flushed/sec", d.Flushed, counterRate)
+	add("Databases", "Transactions/sec", d.Transactions, counterRate)
+	add("Databases", "Write Transactions/sec", d.Writes, counterRate)
+	add("Databases", "Active Transactions", int64(len(d.Open)), counterGauge)
+	var send, recv int64
+	for _, r := range d.Replica {
+		send = max(send, r.SendQueue)
+	}
+	if d.DAG != nil {
+		send = max(send, d.DAG.SendQueue)
+	}
+	if !a.writable {
+		recv = d.RedoQueue / 1024
+	}
+	add("Database Replica", "Log Send Queue", send, counterGauge)
+	add("Database Replica", "Recovery Queue", recv, counterGauge)
+	add("Database Replica", "Log Bytes Received/sec", d.Received, counterRate)
+	add("Database Replica", "Redone Bytes/sec", d.Redone, counterRate)
+	add("Database Replica", "Log remaining for undo", 0, counterGauge)
+	add("Database Replica", "Total Log requiring undo", 0, counterGauge)
+	add("Database Replica", "Mirrored Write Transactions/sec", d.Writes, counterRate)
+	add("Database Replica", "Transaction Delay", 0, counterRate)
+	return out
+}
+
+// counters are those of the whole instance.
 func counters(e *Env) [][]any {
 	s := e.Snap
 	var out [][]any
-	add := func(object, counter, instance string, value int64, kind int64) {
-		out = append(out, []any{padded("SQLServer:"+object, 128), padded(counter, 128), padded(instance, 128), value, kind})
+	add := func(object, name, instance string, value int64, kind int64) {
+		out = append(out, counter(object, name, instance, value, kind))
 	}
 	var flushed, writes, flushes, transactions int64
 	for _, d := range s.Seen {
-		used := min(d.LogUsed, d.LogSize)
-		add("Databases", "Log File(s) Size (KB)", d.Name, d.LogSize/1024, counterGauge)
-		add("Databases", "Log File(s) Used Size (KB)", d.Name, used/1024, counterGauge)
-		add("Databases", "Percent Log Used", d.Name, used*100/max(d.LogSize, 1), counterGauge)
-		add("Databases", "Log Flushes/sec", d.Name, d.Flushes, counterRate)
-		add("Databases", "Log Bytes Flushed/sec", d.Name, d.Flushed, counterRate)
-		add("Databases", "Transactions/sec", d.Name, d.Transactions, counterRate)
-		add("Databases", "Write Transactions/sec", d.Name, d.Writes, counterRate)
-		add("Databases", "Active Transactions", d.Name, int64(len(d.Open)), counterGauge)
 		flushed, writes, flushes, transactions = flushed+d.Flushed, writes+d.Writes, flushes+d.Flushes, transactions+d.Transactions
-		var send, recv int64
-		for _, r := range d.Replica {
-			send = max(send, r.SendQueue)
-		}
-		if d.DAG != nil {
-			send = max(send, d.DAG.SendQueue)
-		}
-		if !s.Instance.Writable {
-			recv = d.RedoQueue / 1024
-		}
-		add("Database Replica", "Log Send Queue", d.Name, send, counterGauge)
-		add("Database Replica", "Recovery Queue", d.Name, recv, counterGauge)
-		add("Database Replica", "Log Bytes Received/sec", d.Name, d.Received, counterRate)
-		add("Database Replica", "Redone Bytes/sec", d.Name, d.Redone, counterRate)
-		add("Database Replica", "Log remaining for undo", d.Name, 0, counterGauge)
-		add("Database Replica", "Total Log requiring undo", d.Name, 0, counterGauge)
-		add("Database Replica", "Mirrored Write Transactions/sec", d.Name, d.Writes, counterRate)
-		add("Database Replica", "Transaction Delay", d.Name, 0, counterRate)
 	}
 	add("Databases", "Log Flushes/sec", "_Total", flushes, counterRate)
 	add("Databases", "Log Bytes Flushed/sec", "_Total", flushed, counterRate)

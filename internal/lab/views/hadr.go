@@ -9,7 +9,7 @@ import (
 
 func hadrViews() []*View {
 	return []*View{
-		{Name: "sys.dm_hadr_database_replica_states", Access: ServerState, Rows: databaseReplicaStates, Columns: columns(`
+		{Name: "sys.dm_hadr_database_replica_states", Access: ServerState, each: &each{slotReplicaStates, databaseReplicaStates}, Columns: columns(`
 			database_id int!
 			group_id uniqueidentifier!
 			replica_id uniqueidentifier!
@@ -77,7 +77,7 @@ func hadrViews() []*View {
 			secondary_recovery_health_desc nvarchar(60)
 			synchronization_health tinyint
 			synchronization_health_desc nvarchar(60)`)},
-		{Name: "sys.dm_hadr_database_replica_cluster_states", Access: ServerState, Rows: clusterStates, Columns: columns(`
+		{Name: "sys.dm_hadr_database_replica_cluster_states", Access: ServerState, each: &each{slotClusterStates, clusterStates}, Columns: columns(`
 			replica_id uniqueidentifier!
 			group_database_id uniqueidentifier!
 			database_name sysname
@@ -204,31 +204,21 @@ func stateHealth(s model.SyncState, sync, suspended bool) int {
 
 // databaseReplicaStates: domain.md sections 2.1, 2.9 and 3. On a secondary only its own rows; on a primary its own rows, a row for
 // every local secondary, and on the global primary one row for the forwarder under the distributed AG's group_id.
-func databaseReplicaStates(e *Env) [][]any {
-	s := e.Snap
-	var out [][]any
-	for _, d := range s.Seen {
-		out = append(out, ownRow(s, d))
-		for i := range d.Replica {
-			r := &d.Replica[i]
-			out = append(out, remoteRow(s, d, r, s.Group.ID, d.Group, r.Sync))
-		}
-		if d.DAG != nil {
-			out = append(out, remoteRow(s, d, d.DAG, s.DAG.ID, d.InDAG, d.DAG.Sync && !s.Assume.ForwarderCommitParticipantZero))
-		}
+func databaseReplicaStates(a *around, d *model.Database) [][]any {
+	out := [][]any{ownRow(a, d)}
+	for i := range d.Replica {
+		r := &d.Replica[i]
+		out = append(out, remoteRow(d, r, a.group, d.Group, r.Sync))
+	}
+	if d.DAG != nil {
+		out = append(out, remoteRow(d, d.DAG, a.dag, d.InDAG, d.DAG.Sync && !a.assumption.ForwarderCommitParticipantZero))
 	}
 	return out
 }
 
-func ownRow(s *model.Snapshot, d *model.Database) []any {
-	primary := s.Instance.Primary
-	sync := false
-	for _, r := range s.Group.Replicas {
-		if r.Local {
-			sync = r.Mode == model.Sync
-		}
-	}
-	h, hd := health(stateHealth(d.State2, sync, d.Suspended && !primary))
+func ownRow(a *around, d *model.Database) []any {
+	primary := a.primary
+	h, hd := health(stateHealth(d.State2, a.sync, d.Suspended && !primary))
 	p := d.Own
 	secondary := func(v any) any { return when(!primary, v) }
 	hardened := lsn(p.Hardened)
@@ -237,7 +227,7 @@ func ownRow(s *model.Snapshot, d *model.Database) []any {
 	}
 	suspended := d.Suspended
 	r := []any{
-		i64(d.ID), guid(s.Group.ID), guid(s.Instance.ReplicaID), guid(d.Group), true, primary,
+		i64(d.ID), guid(a.group), guid(a.replica), guid(d.Group), true, primary,
 		i64(int(d.State2)), d.State2.String(), primary && d.Commit, h, hd,
 		i64(int(d.State)), d.State.String(), suspended, when(suspended, int64(d.Reason)), nil,
 		lsn(p.Recovery), lsn(p.Truncation), secondary(lsn(model.OneLSN())), secondary(at(p.ReceivedTime)), secondary(lsn(p.Received)), secondary(at(p.ReceivedTime)),
@@ -269,7 +259,7 @@ func override(r []any, d *model.Database) {
 	}
 }
 
-func remoteRow(s *model.Snapshot, d *model.Database, v *model.RemoteView, group, groupDB model.GUID, commit bool) []any {
+func remoteRow(d *model.Database, v *model.RemoteView, group, groupDB model.GUID, commit bool) []any {
 	h, hd := health(stateHealth(v.State, v.Sync, v.Suspended))
 	p := v.Progress
 	lag := any(v.Lag)
@@ -428,30 +418,27 @@ func groupStates(e *Env) [][]any {
 	return out
 }
 
-func clusterStates(e *Env) [][]any {
-	s := e.Snap
+func clusterStates(a *around, d *model.Database) [][]any {
 	var out [][]any
-	for _, d := range s.Seen {
-		for _, r := range s.Group.Replicas {
-			if !r.Local && !s.Instance.Primary {
-				continue
-			}
-			ready, pending := r.Local && d.State2 == model.Synchronized, false
-			rec, trunc := lsn(d.Own.Recovery), lsn(d.Own.Truncation)
-			if !s.Instance.Primary {
-				rec = nil
-			}
-			for _, v := range d.Replica {
-				if v.ReplicaID == r.ID {
-					ready, pending, trunc = v.Ready, v.Suspended && v.Reason == model.SuspendPartner, lsn(v.Truncation)
-				}
-			}
-			out = append(out, []any{guid(r.ID), guid(d.Group), d.Name, ready, pending, true, rec, trunc})
+	for _, r := range a.replicas {
+		if r.id.IsZero() || !r.local && !a.primary {
+			continue
 		}
-		if d.DAG != nil {
-			out = append(out, []any{guid(d.DAG.ReplicaID), guid(d.InDAG), d.Name, d.DAG.Ready, d.DAG.Suspended && d.DAG.Reason == model.SuspendPartner, true,
-				lsn(d.Own.Recovery), lsn(d.DAG.Truncation)})
+		ready, pending := r.local && d.State2 == model.Synchronized, false
+		rec, trunc := lsn(d.Own.Recovery), lsn(d.Own.Truncation)
+		if !a.primary {
+			rec = nil
 		}
+		for _, v := range d.Replica {
+			if v.ReplicaID == r.id {
+				ready, pending, trunc = v.Ready, v.Suspended && v.Reason == model.SuspendPartner, lsn(v.Truncation)
+			}
+		}
+		out = append(out, []any{guid(r.id), guid(d.Group), d.Name, ready, pending, true, rec, trunc})
+	}
+	if d.DAG != nil {
+		out = append(out, []any{guid(d.DAG.ReplicaID), guid(d.InDAG), d.Name, d.DAG.Ready && !a.assumption.DAGFailoverReadyZero, d.DAG.Suspended && d.DAG.Reason == model.SuspendPartner, true,
+			lsn(d.Own.Recovery), lsn(d.DAG.Truncation)})
 	}
 	return out
 }
@@ -490,16 +477,20 @@ func groups(e *Env) [][]any {
 func replicas(e *Env) [][]any {
 	s := e.Snap
 	access := [...]string{"NO", "READ_ONLY", "ALL"}
+	automatic := int64(0)
+	if s.Assume.SeedingModeSwapped {
+		automatic = 1
+	}
 	var out [][]any
 	for _, r := range s.Group.Replicas {
 		out = append(out, []any{guid(r.ID), guid(s.Group.ID), when(r.Local, int64(r.MetadataID)), r.ServerName, sid(r.OwnerSID), r.Endpoint,
 			i64(int(r.Mode)), r.Mode.String(), int64(1), "MANUAL", int64(10), int64(2), "ALL", i64(int(r.Access)), access[r.Access],
-			at(s.Group.Created), at(s.Group.Created), int64(50), nil, int64(0), "AUTOMATIC", nil})
+			at(s.Group.Created), at(s.Group.Created), int64(50), nil, automatic, "AUTOMATIC", nil})
 	}
 	for _, d := range distributed(s) {
 		for _, m := range d.Members {
 			out = append(out, []any{guid(m.ReplicaID), guid(d.ID), nil, m.Name, nil, m.URL, i64(int(m.Mode)), m.Mode.String(), int64(1), "MANUAL",
-				int64(10), int64(2), "ALL", int64(2), "ALL", at(d.Created), at(d.Modified), int64(50), nil, int64(0), "AUTOMATIC", nil})
+				int64(10), int64(2), "ALL", int64(2), "ALL", at(d.Created), at(d.Modified), int64(50), nil, automatic, "AUTOMATIC", nil})
 		}
 	}
 	return out

@@ -194,7 +194,7 @@ func (e *Env) sessions() []model.Session {
 	return out
 }
 
-// DatabaseID is DB_ID on the instance of the snapshot; 0 if there is none.
+// DatabaseID is the id of a database on the instance of the snapshot, by its name as the server spells it; 0 if there is none.
 func (e *Env) DatabaseID(name string) int {
 	for i, n := range systemDatabases {
 		if fold(n) == fold(name) {
@@ -202,7 +202,7 @@ func (e *Env) DatabaseID(name string) int {
 		}
 	}
 	for _, d := range e.Snap.Seen {
-		if fold(d.Name) == fold(name) {
+		if d.Name == name {
 			return d.ID
 		}
 	}

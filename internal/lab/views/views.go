@@ -55,13 +55,23 @@ type View struct {
 	Access  Access
 	Columns []Column
 	From    int // major version that introduced it
-	Rows    func(e *Env) [][]any
+	// Rows may be nil. The rows of the databases follow them, if the view has such, and then tail's.
+	Rows func(e *Env) [][]any
+	each *each
+	tail func(e *Env) [][]any
+}
+
+// Hidden is the view for a login to which its rows are silently missing.
+func (v *View) Hidden() *View {
+	h := *v
+	h.Rows, h.each, h.tail = none, nil, nil
+	return &h
 }
 
 // Table projects a view to a version. env is asked when the table is scanned, so that every table of a statement can be given
 // the same moment.
 func (v *View) Table(major int, env func() *Env) tsql.Table {
-	t := &table{view: v, env: env}
+	t := &table{view: v, env: env, major: major}
 	for i, c := range v.Columns {
 		if c.From <= major && (c.To == 0 || major <= c.To) {
 			t.index = append(t.index, i)
