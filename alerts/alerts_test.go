@@ -3,6 +3,7 @@ package alerts
 import (
 	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -94,5 +95,67 @@ func TestAlertsAndRunbooksAreTheSameList(t *testing.T) {
 func TestRunbookUnknown(t *testing.T) {
 	if _, ok := Runbook("../rules"); ok {
 		t.Error("a path outside the runbooks was served")
+	}
+}
+
+// What a team relies on: these alerts, with these severities. A page always has
+// something to do.
+func TestListOfAlerts(t *testing.T) {
+	want := map[string]string{}
+	for severity, names := range map[string]string{
+		"info": "DAGNearConvergence DAGConverged DAGSynchronized DAGMigrationLeftOpen",
+		"none": "DAGWatchdog",
+		"warning": "DAGSideDown DAGLinkDisconnected DAGDatabaseNotSynchronizing DAGDatabaseSuspended DAGDatabaseMissing DAGSendQueueGrowing DAGRedoQueueGrowing " +
+			"DAGConvergenceStalled DAGModeDiffers DAGListenerUrlDiffers DAGSynchronousModeLeftOn DAGEndpointCertificateExpiring DAGClockOffset DAGSeedingFailed " +
+			"DAGExporterDown DAGSeriesVanished DAGConfigReloadFailed DAGCutoverWebhookDown DAGWebhookDeliveryFailing DAGCutoverAlertsRefused DAGCutoverArmedTooLong DAGCutoverHeldTooLong",
+		"critical": "DAGTwoPrimaries DAGBothSecondary DAGSourceLogFilling DAGRequiredSecondariesLeftOn DAGCutoverNeedsHuman DAGCutoverPhaseStuck",
+	} {
+		for name := range strings.FieldsSeq(names) {
+			want[name] = severity
+		}
+	}
+	var f ruleFile
+	if err := yaml.Unmarshal(Rules, &f); err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]string{}
+	for _, g := range f.Groups {
+		for _, r := range g.Rules {
+			if r.Alert != "" {
+				have[r.Alert] = r.Labels["severity"]
+			}
+		}
+	}
+	if !maps.Equal(have, want) {
+		t.Errorf("alerts and severities\nhave %v\nwant %v", have, want)
+	}
+	// What wakes somebody names what to type, or the verb that asks for it.
+	for name, severity := range have {
+		text, _ := Runbook(name)
+		_, todo, _ := strings.Cut(string(text), "## What to do")
+		if severity == "critical" && !strings.Contains(todo, "```sql") {
+			t.Errorf("%s pages, and its runbook has no statement under What to do", name)
+		}
+	}
+}
+
+// The tests of promtool speak of every alert.
+func TestEveryAlertHasATest(t *testing.T) {
+	paths, err := fs.Glob(os.DirFS("tests"), "*.yml")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no tests", err)
+	}
+	var all strings.Builder
+	for _, p := range paths {
+		b, err := os.ReadFile("tests/" + p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(b)
+	}
+	for name := range shipped(t) {
+		if !strings.Contains(all.String(), name) {
+			t.Errorf("no test of promtool speaks of %s", name)
+		}
 	}
 }

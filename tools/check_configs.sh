@@ -14,3 +14,15 @@ touch "$dir/alertmanager-password" "$dir/prometheus-password"
 sed 's/^\( *\)#> /\1/' alerts/alertmanager.yml >"$dir/am-people.yml"
 touch "$dir/mail-password" "$dir/pagerduty-key" "$dir/slack-url"
 "$tools/amtool" check-config "$dir/am-people.yml"
+# Who is told of what. The heartbeat and the watchdog reach the webhook; a page
+# reaches those who are woken.
+route() {
+	"$tools/amtool" config routes test --config.file="$dir/alertmanager.yml" --verify.receivers="$@" >/dev/null ||
+		{ echo "alertmanager.yml: $* goes elsewhere" >&2 && exit 1; }
+}
+route cutover_webhook,people_info alertname=DAGNearConvergence severity=info environment=prod dag=erp
+route cutover_webhook,people_info alertname=DAGConverged severity=info environment=prod dag=erp
+route people_info alertname=DAGConverged severity=info environment=test dag=erp
+route cutover_webhook alertname=DAGWatchdog severity=none
+route people_critical alertname=DAGCutoverNeedsHuman severity=critical environment=prod dag=erp
+route people alertname=DAGSideDown severity=warning environment=prod dag=erp

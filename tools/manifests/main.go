@@ -147,6 +147,12 @@ type relabel struct {
 	Action       string   `yaml:"action"`
 }
 
+// scrapeNotes is what of deploy/prometheus.yml has no place in a ScrapeConfig.
+const scrapeNotes = `# Belongs into the Prometheus object: spec.externalLabels {environment: prod}, which
+# alertmanager.yml and alert_match ask for, and spec.evaluationInterval 5s.
+# The Secret prometheus-password has the keys username and password.
+`
+
 // scrapeConfigs is one ScrapeConfig a job. The job label is set by relabeling,
 // since the operator names the job after the object and the rules name theirs.
 func scrapeConfigs(text []byte) ([]byte, error) {
@@ -162,6 +168,7 @@ func scrapeConfigs(text []byte) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	fmt.Fprintf(&out, header, "deploy/prometheus.yml")
+	out.WriteString(scrapeNotes)
 	for i := range top.Jobs {
 		job, err := strictJob(&top.Jobs[i])
 		if err != nil {

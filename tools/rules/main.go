@@ -7,13 +7,9 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
-	"strings"
-	"text/template"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/dag-exporter/dag_exporter/tools/internal/rulegen"
 )
 
 func main() {
@@ -27,7 +23,11 @@ func run() int {
 	check := flag.Bool("check", false, "write nothing; exit 1 if the rules are not in step")
 	flag.Parse()
 
-	out, err := generate(*values, *from)
+	var out []byte
+	v, err := rulegen.Read(*values)
+	if err == nil {
+		out, err = rulegen.Generate(v, *from)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rules:", err)
 		return 1
@@ -45,52 +45,4 @@ func run() int {
 		return 1
 	}
 	return 0
-}
-
-func generate(valuesPath, templatePath string) ([]byte, error) {
-	b, err := os.ReadFile(valuesPath)
-	if err != nil {
-		return nil, err
-	}
-	values := map[string]any{}
-	if err := yaml.Unmarshal(b, &values); err != nil {
-		return nil, fmt.Errorf("%s: %w", valuesPath, err)
-	}
-	interval, ok := values["scrape_interval_seconds"].(int)
-	if !ok || interval < 1 {
-		return nil, fmt.Errorf("%s: scrape_interval_seconds is a whole number from 1", valuesPath)
-	}
-	values["window"] = fmt.Sprintf("%ds", 6*interval)
-	values["interval"] = fmt.Sprintf("%ds", interval)
-	text, err := os.ReadFile(templatePath)
-	if err != nil {
-		return nil, err
-	}
-	// Delimiters that PromQL does not use; {{ }} stay for Prometheus.
-	t := template.New(templatePath).Delims("<<", ">>").Option("missingkey=error").Funcs(template.FuncMap{
-		"labels": func(severity string, inhibitClass ...string) string {
-			return labels(severity, inhibitClass, values["extra_labels"])
-		},
-	})
-	if t, err = t.Parse(string(text)); err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	err = t.Execute(&out, values)
-	return out.Bytes(), err
-}
-
-// labels is the flow mapping of an alert's labels. The inhibit class, where
-// there is one, is what alertmanager.yml inhibits by.
-func labels(severity string, inhibitClass []string, extra any) string {
-	parts := []string{"severity: " + severity}
-	for _, class := range inhibitClass {
-		parts = append(parts, "inhibit_class: "+class)
-	}
-	if m, ok := extra.(map[string]any); ok {
-		for _, k := range slices.Sorted(maps.Keys(m)) {
-			parts = append(parts, fmt.Sprintf("%s: %q", k, fmt.Sprint(m[k])))
-		}
-	}
-	return "{" + strings.Join(parts, ", ") + "}"
 }

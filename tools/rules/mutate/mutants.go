@@ -2,16 +2,18 @@ package main
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
 )
 
 // mutant is one rule with one thing changed.
 type mutant struct {
 	rule  string   // the rule's name; empty: nothing is changed
-	users []string // the rules that its tests speak of
+	users []string // the alerts that its tests speak of
 	what  string   // what is changed, unique within the rule
 	now   string   // the changed text, to read
 	edit  func(*rule)
@@ -19,23 +21,27 @@ type mutant struct {
 
 func (m *mutant) id() string { return m.rule + ": " + m.what }
 
-// apply is the mutated rule's group, which holds what it rests on and what rests
-// on it: the rules of other groups cannot notice it.
+// apply is the mutated rule's group, as far as its users rest on it: the rules
+// of other groups cannot notice it, and those that nobody asks about cost time.
 func (m *mutant) apply(f file) file {
 	if m.rule == "" {
 		return f
 	}
 	for _, g := range f.Groups {
+		if !slices.ContainsFunc(g.Rules, func(r rule) bool { return r.name() == m.rule }) {
+			continue
+		}
 		out := group{Name: g.Name}
-		for _, r := range g.Rules {
+		for i, r := range g.Rules {
+			if !r.matters() && !slices.ContainsFunc(g.Rules[i:], func(u rule) bool { return u.matters() && r.Record != "" && strings.Contains(u.Expr, r.Record) }) {
+				continue
+			}
 			if r.name() == m.rule {
 				m.edit(&r)
 			}
 			out.Rules = append(out.Rules, r)
 		}
-		if slices.ContainsFunc(g.Rules, func(r rule) bool { return r.name() == m.rule }) {
-			return file{Groups: []group{out}}
-		}
+		return file{Groups: []group{out}}
 	}
 	return f
 }
@@ -54,7 +60,7 @@ func (r *rule) matters() bool {
 
 // mutants lists every mutant of the start alerts, the critical alerts and the
 // recording rules that they rest on.
-func mutants(f file) []mutant {
+func mutants(f file) ([]mutant, error) {
 	rules := f.all()
 	var out []mutant
 	for _, r := range rules {
@@ -69,167 +75,56 @@ func mutants(f file) []mutant {
 		} else if !r.matters() {
 			continue
 		}
-		if len(users) > 0 {
-			out = append(out, ofRule(r, users)...)
+		if len(users) == 0 {
+			continue
 		}
+		of, err := ofRule(r, users)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.name(), err)
+		}
+		out = append(out, of...)
 	}
-	return out
+	return out, nil
 }
 
-func ofRule(r rule, users []string) []mutant {
+func ofRule(r rule, users []string) ([]mutant, error) {
+	all, err := edits(r.Expr)
+	if err != nil {
+		return nil, err
+	}
 	var out []mutant
 	seen := map[string]int{}
-	for _, e := range edits(r.Expr) {
-		what := fmt.Sprintf("%q to %q", e.old, e.new)
+	for _, e := range all {
+		what := e.what
 		seen[what]++
 		if n := seen[what]; n > 1 {
 			what += " (" + strconv.Itoa(n) + ")"
 		}
-		text := r.Expr[:e.at] + e.new + r.Expr[e.at+len(e.old):]
-		out = append(out, mutant{r.name(), users, what, text, func(r *rule) { r.Expr = text }})
+		out = append(out, mutant{r.name(), users, what, e.text, func(r *rule) { r.Expr = e.text }})
 	}
-	if r.For != "" {
-		out = append(out,
-			mutant{r.name(), users, "without for", "", func(r *rule) { r.For = "" }},
-			mutant{r.name(), users, "for doubled", "", func(r *rule) { r.For = scaled(r.For, 2, 1) }})
+	if r.Record != "" {
+		return out, nil
 	}
-	if r.KeepFiringFor != "" {
-		out = append(out, mutant{r.name(), users, "without keep_firing_for", "", func(r *rule) { r.KeepFiringFor = "" }})
-	}
-	return out
-}
-
-// edit is one replacement in an expression.
-type edit struct {
-	at       int
-	old, new string
-}
-
-// swaps are words and operators that are mistaken for each other.
-var swaps = map[string][]string{
-	"min": {"max"}, "max": {"min"}, "sum": {"max"}, "count": {"sum"},
-	"min_over_time": {"max_over_time"}, "count_over_time": {"max_over_time"}, "last_over_time": {"max_over_time", "min_over_time"},
-	"changes": {"resets"}, "and": {"or", "unless"}, "or": {"and"}, "unless": {"and", "or"},
-	"==": {"!=", ">=", "<="}, "!=": {"=="}, ">=": {">", "<"}, ">": {">=", "<"}, "<": {"<=", ">"}, "<=": {"<", ">"},
-	"-": {"+"}, "/": {"*"},
-	// In a matcher.
-	"=": {"!="}, "=~": {"!~"},
-}
-
-var (
-	token    = regexp.MustCompile(`"[^"]*"|\[[^\]]+\]|[a-zA-Z_:][a-zA-Z0-9_:]*|[0-9.]+|==|!=|>=|<=|=~|!~|[^\s]`)
-	isNumber = regexp.MustCompile(`^[0-9.]+$`)
-	isWord   = regexp.MustCompile(`^[a-zA-Z_:]`)
-)
-
-// edits lists the replacements that this program knows for an expression.
-func edits(expr string) []edit {
-	var out []edit
-	tokens := token.FindAllStringIndex(expr, -1)
-	at := func(i int) string {
-		if i < 0 || i >= len(tokens) {
-			return ""
+	times := func(name string, of string, set func(*rule, string)) {
+		add := func(what, d string) {
+			out = append(out, mutant{r.name(), users, what, name + ": " + d, func(r *rule) { set(r, d) }})
 		}
-		return expr[tokens[i][0]:tokens[i][1]]
-	}
-	for i, t := range tokens {
-		word := at(i)
-		replace := func(with ...string) {
-			for _, w := range with {
-				out = append(out, edit{t[0], word, w})
-			}
+		if of == "" {
+			add("with "+name+" 30s", "30s")
+			return
 		}
-		replace(swaps[word]...)
-		switch {
-		case isNumber.MatchString(word):
-			n, err := strconv.ParseFloat(word, 64)
-			if err != nil {
-				continue
-			}
-			step := 1.0
-			if n != float64(int64(n)) {
-				step = 0.05
-			}
-			replace(strconv.FormatFloat(n+step, 'g', 6, 64), strconv.FormatFloat(n-step, 'g', 6, 64))
-		case strings.HasPrefix(word, "["):
-			d := strings.Trim(word, "[]")
-			replace("["+scaled(d, 1, 2)+"]", "["+scaled(d, 2, 1)+"]")
-		case strings.HasPrefix(word, `"`):
-			out = append(out, withoutAlternative(t[0], word)...)
-		case slices.Contains([]string{"without", "on", "ignoring"}, word):
-			out = append(out, withoutLabel(expr, t[0])...)
-		case word == "{":
-			if end := strings.Index(expr[t[0]:], "}"); end > 0 {
-				out = append(out, edit{t[0], expr[t[0] : t[0]+end+1], ""})
-			}
-		case slices.Contains([]string{"and", "unless", "or"}, word) && isWord.MatchString(word):
-			end := operandEnd(expr, t[1])
-			out = append(out, edit{t[0], strings.TrimRight(expr[t[0]:end], " \n"), ""})
+		add("without "+name, "")
+		d, err := model.ParseDuration(of)
+		if err != nil {
+			return // the tests say so
 		}
+		add(name+" halved", (d / 2).String())
+		add(name+" doubled", (d * 2).String())
 	}
-	return out
+	times("for", r.For, func(r *rule, d string) { r.For = d })
+	times("keep_firing_for", r.KeepFiringFor, func(r *rule, d string) { r.KeepFiringFor = d })
+	return out, nil
 }
 
-// withoutAlternative takes each alternative of a regexp out.
-func withoutAlternative(at int, quoted string) []edit {
-	parts := strings.Split(strings.Trim(quoted, `"`), "|")
-	if len(parts) < 2 {
-		return nil
-	}
-	var out []edit
-	for i := range parts {
-		rest := slices.Delete(slices.Clone(parts), i, i+1)
-		out = append(out, edit{at, quoted, `"` + strings.Join(rest, "|") + `"`})
-	}
-	return out
-}
-
-// withoutLabel takes each label out of a list such as without (a, b).
-func withoutLabel(expr string, at int) []edit {
-	open, end := strings.Index(expr[at:], "("), strings.Index(expr[at:], ")")
-	if open < 0 || end < open {
-		return nil
-	}
-	old := expr[at : at+end+1]
-	labels := strings.Split(expr[at+open+1:at+end], ",")
-	var out []edit
-	for i := range labels {
-		rest := slices.Delete(slices.Clone(labels), i, i+1)
-		out = append(out, edit{at, old, old[:open+1] + strings.TrimSpace(strings.Join(rest, ",")) + ")"})
-	}
-	return out
-}
-
-var setOperator = regexp.MustCompile(`^(and|or|unless)\b`)
-
-// operandEnd is where the right operand of a set operator ends: at the next one
-// of the same depth, at the bracket that closes around it, or at the end.
-func operandEnd(expr string, from int) int {
-	depth := 0
-	for i := from; i < len(expr); i++ {
-		switch c := expr[i]; {
-		case c == '(' || c == '[' || c == '{':
-			depth++
-		case c == ')' || c == ']' || c == '}':
-			if depth--; depth < 0 {
-				return i
-			}
-		case depth == 0 && (expr[i-1] == ' ' || expr[i-1] == '\n') && setOperator.MatchString(expr[i:]):
-			return i
-		}
-	}
-	return len(expr)
-}
-
-// scaled multiplies a duration of one unit by a fraction.
-func scaled(d string, by, of int) string {
-	unit := strings.TrimLeft(d, "0123456789")
-	n, err := strconv.Atoi(strings.TrimSuffix(d, unit))
-	if err != nil {
-		return d
-	}
-	if seconds := map[string]int{"m": 60, "h": 3600, "d": 86400}[unit]; seconds > 0 {
-		n, unit = n*seconds, "s"
-	}
-	return strconv.Itoa(n*by/of) + unit
-}
+// promDuration prints a duration as Prometheus writes it.
+func promDuration(d time.Duration) string { return model.Duration(d).String() }
