@@ -1,6 +1,11 @@
 package main
 
-import "github.com/grafana/grafana-foundation-sdk/go/dashboard"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
 
 // ofFleet selects the chosen DAGs: several, as a pattern.
 const ofFleet = `dag=~"$dag"`
@@ -54,7 +59,7 @@ func fleet(set settings) dashboard.Dashboard {
 			{from: "Value #H", title: "Redo queue", unit: "bytes", width: 110},
 			{from: "Value #I", title: "Fullest log", unit: "percentunit", width: 100, steps: steps("transparent", 0.6, orange, 0.8, red)},
 			{from: "Value #J", title: "Reading age", unit: "s", width: 110, steps: steps("transparent", 30.0, orange, 120.0, red)},
-			{from: "Value #K", title: "Cutover", unit: "none", width: 170, words: phases, link: &toCutover},
+			{from: "Value #K", title: "Cutover", unit: "none", words: phases, link: &toCutover},
 		},
 		now(state+` or `+seen+` * -1`, ""),
 		now(code("mssql_dag_direction", ofFleet, "direction", "dag", directions), ""),
@@ -73,9 +78,9 @@ func fleet(set settings) dashboard.Dashboard {
 	rank := `min by (dag) (min_over_time(dag_database:mssql_dag_convergence_rank:min{` + ofFleet + `}[$__rate_interval]))`
 	b.add(
 		timeline("Worst database, worst 20 DAGs", "Each DAG's lowest level over time, for the 20 DAGs that were lowest on average. Inside a step the worst moment is shown. A gap: nothing was recorded.",
-			14, 9, ranks,
+			13, 9, ranks,
 			over(rank+` and on (dag) bottomk(20, avg by (dag) (avg_over_time(dag_database:mssql_dag_convergence_rank:min{`+ofFleet+`}[$__range] @ end())))`, "{{dag}}")),
-		firing(10, 9, ofFleet),
+		firing(11, 9, ofFleet),
 	)
 	return b.Dashboard
 }
@@ -91,16 +96,22 @@ func counting(title, description, colour, expr string) panel {
 // firing lists the alerts that fire; each name leads to its runbook.
 func firing(w, h uint32, which string) panel {
 	book := link("Runbook", "${runbooks}/runbooks/${__value.raw}")
-	p := grid("Alerts that fire", "Every DAG alert that fires now, with its runbook behind its name. Empty is good only while the exporter and the rules are there: look at the reading age too.",
-		w, h, "Severity", false,
+	var parts []string
+	for _, level := range severities {
+		for _, of := range []string{which, `dag=""`} {
+			parts = append(parts, fmt.Sprintf(`ALERTS{alertname=~"DAG.*",alertname!="DAGWatchdog",alertstate="firing",severity=%q,%s} * 0 + %g`, level.text, of, level.value))
+		}
+	}
+	p := grid("Alerts that fire", "Every DAG alert that fires now, the critical ones first, with its runbook behind its name. Empty is good only while the exporter and the rules are there: look at the reading age too.",
+		w, h, "Severity", true,
 		[]column{
-			{from: "severity", title: "Severity", width: 90},
-			{from: "alertname", title: "Alert", width: 240, link: &book},
-			{from: "dag", title: "DAG", width: 140},
-			{from: "side", title: "Side", width: 80},
-			{from: "database", title: "Database", width: 160},
+			{from: "Value", title: "Severity", unit: "none", width: 85, words: severities},
+			{from: "alertname", title: "Alert", width: 225, link: &book},
+			{from: "dag", title: "DAG", width: 90},
+			{from: "side", title: "Side", width: 65},
+			{from: "database", title: "Database"},
 		},
-		now(`max by (severity, alertname, dag, side, database) (ALERTS{alertname=~"DAG.*",alertname!="DAGWatchdog",alertstate="firing",`+which+`} or ALERTS{alertname=~"DAG.*",alertname!="DAGWatchdog",alertstate="firing",dag=""})`, ""))
+		now("max by (alertname, dag, side, database) (\n  "+strings.Join(parts, "\n  or ")+"\n)", ""))
 	p.noValue = "none fires"
 	return p
 }

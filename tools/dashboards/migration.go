@@ -67,12 +67,12 @@ func databases(b *board) {
 	b.add(grid("Every database", "The worst first. VLFs and blocks: global primary minus target; blocks only while both are in one virtual log file. Lag is absent while data movement is suspended, when SQL Server shows 0.",
 		12, 13, "Level", false,
 		[]column{
-			{from: "database", title: "Database", width: 170},
-			{from: "Value #A", title: "Level", unit: "none", width: 115, words: ranks},
+			{from: "database", title: "Database", width: 175},
+			{from: "Value #A", title: "Level", unit: "none", width: 105, words: ranks},
 			{from: "Value #B", title: "Send queue", unit: "bytes", width: 95},
 			{from: "Value #C", title: "Redo queue", unit: "bytes", width: 95},
-			{from: "Value #D", title: "VLFs", unit: "none", width: 60},
-			{from: "Value #E", title: "Lag", unit: "s", width: 70},
+			{from: "Value #D", title: "VLFs", unit: "none", width: 50},
+			{from: "Value #E", title: "Lag", unit: "s", width: 85},
 			{from: "Value #F", title: "Log used", unit: "percentunit", width: 80, steps: steps("transparent", 0.6, orange, 0.8, red)},
 			{from: "Value #G", title: "Suspended", unit: "none", width: 90, words: []word{{1, "", "SUSPENDED", red}, {0, "", "moving", blue}}},
 		},
@@ -140,11 +140,11 @@ func health(b *board) {
 		8, 5, modes, over(code("mssql_dag_availability_mode", ofDAG, "mode", "side, member", modes), "{{side}}: {{member}}"))
 	mode.links = runbooks("DAGModeDiffers", "DAGSynchronousModeLeftOn")
 	rows := timeline("Synchronization over the link, worst 20", "synchronization_state of the distributed group's rows, the worst of each database. The rows are what the global primary last heard of the other side.",
-		16, 9, synchronization,
+		14, 12, synchronization,
 		over(code("mssql_dag_database_synchronization_state", ofDatabase, "state", "database", synchronization)+
 			` and on (database) bottomk(20, avg by (database) (avg_over_time(dag_database:mssql_dag_convergence_rank:min{`+ofDatabase+`}[$__range] @ end())))`, "{{database}}"))
 	rows.links = runbooks("DAGDatabaseNotSynchronizing", "DAGDatabaseSuspended", "DAGDatabaseMissing")
-	b.add(link, role, mode, rows, firing(8, 9, ofDAG))
+	b.add(link, role, mode, rows, firing(10, 12, ofDAG))
 }
 
 func readings(b *board) {
@@ -160,13 +160,13 @@ func readings(b *board) {
 	clock.links = runbooks("DAGClockOffset")
 	errors := grid("Why a side is not read", "The reason of each side that the last scrape did not read, and each part of a reading that failed while the rest was read.",
 		7, 6, "Side", false, []column{
-			{from: "side", title: "Side", width: 80}, {from: "reason", title: "Reason", width: 110}, {from: "statement", title: "Failed part", width: 150},
+			{from: "side", title: "Side", width: 80}, {from: "reason", title: "Reason", width: 110}, {from: "statement", title: "Failed part"},
 		},
 		now(`max by (side, reason, statement) (mssql_dag_scrape_error{`+ofDAG+`,reason!="none"} == 1 or mssql_dag_read_statement_failed{`+ofDAG+`} == 1)`, ""))
 	errors.noValue = "no error reported"
 	instances := grid("Instances", "The instance that answered on each side: the primary replica of the side's own availability group. It changes with a local failover.",
 		9, 6, "Side", false, []column{
-			{from: "side", title: "Side", width: 80}, {from: "server", title: "Server", width: 160}, {from: "version", title: "Version", width: 110}, {from: "edition", title: "Edition", width: 200},
+			{from: "side", title: "Side", width: 80}, {from: "server", title: "Server", width: 160}, {from: "version", title: "Version", width: 110}, {from: "edition", title: "Edition"},
 		},
 		now(`max by (side, server, version, edition) (mssql_dag_instance_info{`+ofDAG+`})`, ""))
 	expiry := number("Endpoint certificates end in", "Until the first of each side's endpoint certificates expires. The link does not come back after that.", "s", 5, 6, "none known",

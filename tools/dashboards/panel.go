@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -76,7 +78,11 @@ func bigWord(title, description string, w, h uint32, words []word, noValue strin
 	if len(q) > 1 || q[0].legend != "" {
 		o.TextMode = common.BigValueTextModeValueAndName
 	}
-	o.ReduceOptions.Calcs = []string{"lastNotNull"}
+	o.ReduceOptions.Calcs, o.Orientation = []string{"lastNotNull"}, common.VizOrientationAuto
+	if words != nil {
+		// A mapping of null goes before the panel's word for no data.
+		words = append(slices.DeleteFunc(slices.Clone(words), func(w word) bool { return w.state == nothing }), word{0, nothing, noValue, red})
+	}
 	return panel{
 		kind: "stat", title: title, description: description, unit: "none", w: w, h: h, queries: q,
 		words: words, steps: steps(red), noValue: noValue, options: o,
@@ -103,7 +109,7 @@ func lines(title, description, unit string, w, h uint32, q ...query) panel {
 	return panel{
 		kind: "timeseries", title: title, description: description, unit: unit, w: w, h: h, queries: q, options: o,
 		custom: &timeseries.FieldConfig{
-			LineWidth: ptr(1.0), FillOpacity: ptr(8.0), ShowPoints: ptr(common.VisibilityModeNever),
+			LineWidth: ptr(1.0), FillOpacity: ptr(0.0), // filled areas mix into colours that no legend has  ShowPoints: ptr(common.VisibilityModeNever),
 			SpanNulls: &common.BoolOrFloat64{Bool: ptr(false)},
 		},
 	}
@@ -114,6 +120,7 @@ func lines(title, description, unit string, w, h uint32, q ...query) panel {
 func timeline(title, description string, w, h uint32, words []word, q ...query) panel {
 	o := statetimeline.NewOptions()
 	o.ShowValue, o.RowHeight, o.PerPage = common.VisibilityModeNever, 0.85, nil
+	o.Tooltip = common.VizTooltipOptions{Mode: common.TooltipDisplayModeSingle, Sort: common.SortOrderNone}
 	o.Legend = common.VizLegendOptions{
 		DisplayMode: common.LegendDisplayModeList, Placement: common.LegendPlacementBottom, ShowLegend: true, Calcs: []string{},
 	}
@@ -121,7 +128,7 @@ func timeline(title, description string, w, h uint32, words []word, q ...query) 
 		kind: "state-timeline", title: title, description: description, unit: "none", w: w, h: h, queries: q,
 		words: words, steps: steps(red), options: o,
 		custom: &statetimeline.FieldConfig{
-			LineWidth: ptr(uint32(0)), FillOpacity: ptr(uint32(80)), SpanNulls: &statetimeline.BoolOrUint32{Bool: ptr(false)},
+			LineWidth: ptr(uint32(0)), FillOpacity: ptr(uint32(80)),
 		},
 	}
 }
@@ -147,10 +154,17 @@ func grid(title, description string, w, h uint32, sort string, desc bool, column
 	}
 	names, order := map[string]any{}, map[string]any{}
 	keep := []any{}
+	if len(q) > 1 {
+		// Grafana leaves the letter off where only one of the queries has a result,
+		// and that is the first: the others are about the rows that it gives.
+		columns = append(columns, column{from: "Value", title: columns[slices.IndexFunc(columns, func(c column) bool { return c.from == "Value #A" })].title})
+	}
 	for n, c := range columns {
 		names[c.from], order[c.from] = c.title, n
 		keep = append(keep, c.from)
-		p.overrides = append(p.overrides, c.override())
+		if c.from != "Value" || len(q) == 1 {
+			p.overrides = append(p.overrides, c.override())
+		}
 	}
 	p.transformation = []dashboard.DataTransformerConfig{
 		{Id: "merge", Options: map[string]any{}},
@@ -165,8 +179,13 @@ func (c column) override() dashboard.DashboardFieldConfigSourceOverrides {
 	set := func(id string, value any) {
 		out.Properties = append(out.Properties, dashboard.DynamicConfigValue{Id: id, Value: value})
 	}
+	// Else an empty cell says what the whole panel says when it is empty.
+	set("noValue", "–")
 	if c.unit != "" {
 		set("unit", c.unit)
+	}
+	if c.unit == "percentunit" {
+		set("decimals", 0)
 	}
 	if c.width != 0 {
 		set("custom.width", c.width)
@@ -177,6 +196,7 @@ func (c column) override() dashboard.DashboardFieldConfigSourceOverrides {
 	}
 	if c.steps != nil {
 		set("thresholds", dashboard.ThresholdsConfig{Mode: dashboard.ThresholdsModeAbsolute, Steps: c.steps})
+		set("custom.align", "center")
 		set("custom.cellOptions", map[string]any{"type": "color-background", "mode": "basic"})
 	}
 	if c.link != nil {

@@ -71,6 +71,14 @@ func running(present string, starts map[string]float64) []series {
 	return out
 }
 
+// asking are two of the gates.
+func asking(budget, link float64) []series {
+	return []series{
+		{name: `mssql_dag_cutover_gate_open{dag="d",gate="outage_budget"}`, value: budget},
+		{name: `mssql_dag_cutover_gate_open{dag="d",gate="link"}`, value: link},
+	}
+}
+
 func join(parts ...[]series) []series {
 	var out []series
 	for _, p := range parts {
@@ -135,13 +143,13 @@ func scenarios() []scenario {
 			[]expectation{absent(answer(0)), row(-1), count("Need a look", 1), absent(count("Synchronized", 0)),
 				{uid: "dag-fleet", panel: "DAGs", query: "B", labels: "{}", value: 1}}},
 		{"nothing at all", []series{{name: "other", value: 1}},
-			[]expectation{absent(answer(0)), absent(row(0)), absent(count("Synchronized", 0)), absent(phaseIs(0)), absent(run("Gates closed", 0))}},
-		{"in the middle of a cutover", running("prove", map[string]float64{"quiesce": 60, "demote": 90, "prove": 95}),
-			[]expectation{phaseIs(10), run("In this phase for", 5), run("Nobody writes for", 40)}},
+			[]expectation{absent(answer(0)), absent(row(0)), absent(count("Synchronized", 0)), absent(phaseIs(0)), absent(run("Gates closed", 0)), absent(run("Nobody writes for", 0))}},
+		{"in the middle of a cutover", join(running("prove", map[string]float64{"quiesce": 60, "demote": 90, "prove": 95}), asking(0, 0)),
+			[]expectation{run("Gates closed", -1), run("Fits the budget", 2), phaseIs(10), run("In this phase for", 5), run("Nobody writes for", 40)}},
 		{"after the cutover", running("after", map[string]float64{"quiesce": 60, "demote": 90, "prove": 95, "after": 98}),
-			[]expectation{phaseIs(12), run("In this phase for", 2), absent(run("Nobody writes for", 0))}},
-		{"no run", running("idle", nil),
-			[]expectation{phaseIs(0), absent(run("In this phase for", 0)), absent(run("Nobody writes for", 0))}},
+			[]expectation{phaseIs(12), run("In this phase for", 2), run("Nobody writes for", -1)}},
+		{"no run", join(running("idle", nil), asking(1, 0)),
+			[]expectation{run("Gates closed", 1), run("Fits the budget", 1), phaseIs(0), run("In this phase for", -1), run("Nobody writes for", -1)}},
 		{"a queue that does not shrink", []series{{name: `dag:mssql_dag_log_send_queue_bytes:sum{dag="d"}`, value: 100}},
 			[]expectation{{uid: "dag-migration", panel: "Send queue empty in", query: "A", labels: "{}", value: -1}}},
 		{"three of thirty databases unknown", ranks, []expectation{caughtUp, of}},
@@ -150,7 +158,7 @@ func scenarios() []scenario {
 
 // filled puts in what Grafana would: one DAG named d, every database.
 var filled = strings.NewReplacer(
-	"$__rate_interval", "20s", "$__range", "15m", "$dag", "d", "$database", ".*", "$budget", "60")
+	"$__rate_interval", "20s", "$__range", "15m", "$dag", "d", "$database", ".*")
 
 // unitTests is a file for `promtool test rules`.
 func unitTests(set settings) ([]byte, error) {

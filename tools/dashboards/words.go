@@ -134,10 +134,11 @@ var (
 		{3, "synchronizing", "synchronizing", blue},
 		{4, "synchronized", "synchronized", green},
 	}
-	read      = []word{{0, "", "NOT READ", red}, {1, "", "read", green}}
-	connected = []word{{0, "", "DISCONNECTED", red}, {1, "", "connected", green}}
-	gates     = []word{{0, "", "closed", orange}, {1, "", "open", green}}
-	phases    = []word{
+	severities = []word{{1, "", "info", blue}, {2, "", "warning", orange}, {3, "", "critical", red}}
+	read       = []word{{0, "", "NOT READ", red}, {1, "", "read", green}}
+	connected  = []word{{0, "", "DISCONNECTED", red}, {1, "", "connected", green}}
+	gates      = []word{{0, "", "closed", orange}, {1, "", "open", green}}
+	phases     = []word{
 		{0, nothing, "no webhook", grey},
 		{0, "idle", "idle", grey},
 		{1, "lock", "LOCK", blue},
