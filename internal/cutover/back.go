@@ -27,9 +27,6 @@ func (e *engine) back() Decision {
 		e.enter(PhaseBack)
 		return e.backPromote()
 	}
-	if e.src == nil && !e.sent(Demote, hadr.Source) && !e.sent(RequireSecondary, hadr.Source) {
-		return e.wait(pollRun, "%s", e.srcWhy)
-	}
 	return e.unreadable(hadr.Source)
 }
 
@@ -45,7 +42,7 @@ func (e *engine) release() (Decision, bool) {
 		}
 		return Decision{}, false
 	}
-	n := e.last(ReleaseSecondary, hadr.Source)
+	n := e.lastRelease(hadr.Source)
 	demoted := e.src == nil && e.sent(Demote, hadr.Source)
 	if demoted && !e.in.SourceUnread.IsZero() && e.now.Sub(e.in.SourceUnread) >= patience && (e.in.Page == nil || e.in.Page.Code != PageUnreadable) {
 		return e.unreadable(hadr.Source), true
@@ -87,11 +84,11 @@ func (e *engine) backPromote() Decision {
 		if waited < patience {
 			return e.wait(pollFast, "S3 was sent to the source (%s); it still reads SECONDARY", n.Outcome)
 		}
-		if waited < e.p.Settle {
+		if e.now.Before(n.settled(e.p.Settle)) {
 			return e.page(e.backPage("S3 was sent to the source on the way back, may still land, and the source reads SECONDARY"))
 		}
 	}
-	if n, last := e.refusals(Promote, hadr.Source); n > 0 && e.now.Sub(last.since()) < retryAfter {
+	if n, last := e.refusals(Promote, hadr.Source); n > 0 && e.now.Sub(last.since()) < map[bool]time.Duration{false: retryAfter, true: patience}[n >= maxTries] {
 		if n >= maxTries {
 			return e.page(e.backPage("the source refuses S3 on the way back: " + last.Text))
 		}
@@ -135,7 +132,12 @@ func (e *engine) backConfirm() Decision {
 		}
 	}
 	if !released(e.src) && !e.off.leaveRequired {
-		return e.wait(pollFast, "the source reads RSSTC %d: somebody else set it?", e.src.DAG.RSSTC.V)
+		if e.sent(RequireSecondary, hadr.Source) {
+			return e.wait(pollFast, "the source reads RSSTC %d", e.src.DAG.RSSTC.V)
+		}
+		st, _ := e.p.statement(ReleaseSecondary, hadr.Source)
+		return e.page(Page{Code: PageRequiredOn, Text: fmt.Sprintf("the source is PRIMARY with RSSTC %d, and this run did not set it: its commits fail as soon as the target is out. The run ends when it reads 0", e.src.DAG.RSSTC.V),
+			Statements: []Statement{st}, Before: []string{"you are on the source (@@SERVERNAME), in master", "no other engine or person is in the middle of a failover"}})
 	}
 	if why := closedDatabase(e.p, e.src); why != "" && s3 != nil {
 		if e.now.Sub(s3.since()) < patience+e.p.MaxWriteUnavailable {
@@ -146,7 +148,7 @@ func (e *engine) backConfirm() Decision {
 	if s2 != nil && s2.EffectSeen.IsZero() && !e.off.endEarly {
 		// S2 may still land. The writers stay out until settle, or they would
 		// be thrown out again.
-		if until := s2.since().Add(e.p.Settle); !e.src.Began.After(until) {
+		if until := s2.settled(e.p.Settle); !e.src.Began.After(until) {
 			return e.outstanding(s2, until)
 		}
 	}
@@ -201,6 +203,13 @@ func (e *engine) backAfter() Decision {
 			}
 		}
 	}
+	if e.tgt != nil && e.p.UseRequired && e.sent(RequireSecondary, hadr.Source) && e.tgt.DAG.Role == hadr.RoleSecondary && !released(e.tgt) {
+		// Where the primary's RSSTC reaches the forwarder's copy, RSSTC=0 on a
+		// demoted source did not: it would be found there by the next move.
+		if d, ok := e.tidy(ReleaseSecondary, hadr.Target, &left); ok {
+			return d
+		}
+	}
 	if _, began := e.in.Hooks[HookQuiesce]; began && e.p.has(HookUnquiesce) {
 		if u := e.in.Hooks[HookUnquiesce]; !u.OK {
 			switch {
@@ -252,7 +261,7 @@ func (e *engine) mayLand() (last *Sent, until time.Time) {
 		}
 		switch n.Statement.Kind {
 		case Demote, Promote, RequireSecondary:
-			if t := n.since().Add(e.p.Settle); last == nil || t.After(until) {
+			if t := n.settled(e.p.Settle); last == nil || t.After(until) {
 				last, until = n, t
 			}
 		}
@@ -310,7 +319,7 @@ func (e *engine) stuck() (Decision, bool) {
 		if e.sent(Demote, hadr.Source) && e.role(hadr.Source) != hadr.RolePrimary && e.role(hadr.Target) != hadr.RolePrimary {
 			need = false
 		}
-		if n := e.last(ReleaseSecondary, hadr.Source); need && (n == nil || !n.EffectSeen.IsZero() || !e.off.releaseOnce && e.now.Sub(n.since()) >= retryAfter) {
+		if n := e.lastRelease(hadr.Source); need && (n == nil || !n.EffectSeen.IsZero() || !e.off.releaseOnce && e.now.Sub(n.since()) >= retryAfter) {
 			return e.execute(ReleaseSecondary, hadr.Source, hadr.RoleUnknown, "a page stands; RSSTC=0 on the source first of all"), true
 		}
 	}
@@ -383,14 +392,19 @@ func (e *engine) unreadable(s hadr.Side) Decision {
 		why += ". S3 was sent to the target: nothing is to be sent to the source"
 		add(Promote, hadr.Target)
 		p.Before = append(p.Before, "the target reads SECONDARY and shows no failover in progress", "the source reads SECONDARY, or is fenced")
-	case s == hadr.Source && e.emergency() && (e.in.GoingBack == nil || e.now.Sub(since) >= e.p.Settle):
-		why += ". No side takes writes; the target is not promoted unseen. If the source is gone for good, this is the emergency: " + e.cost()
+	case s == hadr.Source && e.emergency() && (e.in.GoingBack == nil && e.seen(Demote, hadr.Source) || e.now.Sub(since) >= e.p.Settle):
+		why += ". " + e.nobodyWrites() + "; the target is not promoted unseen. If the source is gone for good, this is the emergency: " + e.cost()
 		if !released(e.tgt) {
 			add(ReleaseSecondary, hadr.Target)
 		}
 		add(Promote, hadr.Target)
 		p.Before = append(p.Before, "the source is fenced for good: how? (powered off, network cut, AG offline). The engine goes on with the source as soon as it is read again",
 			"the target reads SECONDARY, now", "somebody who may decide it has agreed to the cost")
+	case s == hadr.Source && !e.sent(Demote, hadr.Source):
+		why += ". It was not demoted by this run: where it cannot be seen it may be PRIMARY and taking writes, so nothing is to be promoted"
+		if e.sent(RequireSecondary, hadr.Source) {
+			add(ReleaseSecondary, hadr.Source)
+		}
 	case e.in.GoingBack != nil:
 		why += ". The way back is decided"
 		add(ReleaseSecondary, hadr.Source)
@@ -404,11 +418,19 @@ func (e *engine) unreadable(s hadr.Side) Decision {
 }
 
 // emergency reports that S3 on the target may be named to a human though the
-// source is gone: it was demoted by our S2, the target reads SECONDARY, and no
-// S2 or S3 may still land.
+// source is gone: our S2 was seen to take, or there was none; the target reads
+// SECONDARY; and no S2 or S3 may still land.
 func (e *engine) emergency() bool {
-	return e.role(hadr.Target) == hadr.RoleSecondary && e.seen(Demote, hadr.Source) &&
+	return e.role(hadr.Target) == hadr.RoleSecondary && (e.seen(Demote, hadr.Source) || !e.sent(Demote, hadr.Source)) &&
 		!e.sent(Promote, hadr.Source) && !e.sent(Promote, hadr.Target) && !e.in.Outstanding(*e.p, e.now)
+}
+
+// nobodyWrites says who takes writes while the source is not seen.
+func (e *engine) nobodyWrites() string {
+	if e.seen(Demote, hadr.Source) {
+		return "No side takes writes"
+	}
+	return "Where it cannot be seen the source may be PRIMARY and taking writes"
 }
 
 // cost is what S3 on the target without the source loses, as far as known.
@@ -433,6 +455,7 @@ func (e *engine) cost() string {
 // idle: no run. The gates are evaluated; what stands wrong without a run of
 // ours is a page with both ways out, and is touched by nobody.
 func (e *engine) idle() Decision {
+	e.foldUnread()
 	e.verdicts = e.gates()
 	src, tgt := e.role(hadr.Source), e.role(hadr.Target)
 	add := func(p *Page, l ...Statement) {
@@ -464,6 +487,9 @@ func (e *engine) idle() Decision {
 			return e.page(p)
 		}
 	}
+	if p := e.gone(); p != nil {
+		return e.page(*p)
+	}
 	if v, ok := e.closedFor(stageStart); !ok {
 		return Decision{Action: ActionWait, Poll: pollIdle, Reason: fmt.Sprintf("gate %s is %s: %s", v.Gate, v.State, v.Reason), Verdicts: e.verdicts, Want: e.want()}
 	}
@@ -472,4 +498,47 @@ func (e *engine) idle() Decision {
 		kind = "drill"
 	}
 	return Decision{Action: ActionStart, Poll: pollRun, Reason: "every gate is open: the " + strings.ToLower(kind) + " may start", Verdicts: e.verdicts, Want: e.want()}
+}
+
+// gone is the emergency without a run: one side has not been seen for settle,
+// the other one reads SECONDARY, so nobody is seen to take writes. nil if that
+// is not so. Nothing of it is ever sent by us.
+func (e *engine) gone() *Page {
+	for _, s := range []hadr.Side{hadr.Source, hadr.Target} {
+		since, other := e.in.SourceUnread, s.Other()
+		if s == hadr.Target {
+			since = e.in.TargetUnread
+		}
+		if since.IsZero() || e.now.Sub(since) < e.p.Settle || e.role(other) != hadr.RoleSecondary {
+			continue
+		}
+		why := e.why(s)
+		if e.reading(s) != nil {
+			why = "it reads " + shown(string(e.role(s)))
+		}
+		p := Page{Code: PageSideGone, Text: fmt.Sprintf("the %s has not been seen for %s (%s), the %s reads SECONDARY, and no run of ours is active: nobody is seen to take writes", s, e.now.Sub(since).Round(time.Second), why, other),
+			Before: []string{
+				fmt.Sprintf("bring the %s back if that can be done: nothing is lost then, and nothing is to be typed", s),
+				fmt.Sprintf("the %s is fenced for good: how? (powered off, network cut, AG offline): if it is PRIMARY where it cannot be seen, there are two primaries", s),
+				fmt.Sprintf("the %s reads SECONDARY, now, and nobody else is about to send S3", other),
+				"somebody who may decide it has agreed to the cost",
+			}}
+		if e.in.Outstanding(*e.p, e.now) {
+			p.Text += fmt.Sprintf(". A statement of run %s may still land: nothing is to be typed before", e.in.Run)
+			p.Before = p.Before[:1]
+			return &p
+		}
+		p.Text += fmt.Sprintf(". If it is gone for good, this is the emergency. THERE IS NO PROOF: S3 on the %s loses whatever the %s committed beyond the %s's LSNs", other, s, other)
+		kinds := []Kind{Promote}
+		if r := e.reading(other); !released(r) {
+			kinds = []Kind{ReleaseSecondary, Promote}
+		}
+		for _, k := range kinds {
+			if st, ok := e.p.statement(k, other); ok {
+				p.Statements = append(p.Statements, st)
+			}
+		}
+		return &p
+	}
+	return nil
 }

@@ -157,7 +157,23 @@ func TestEmergencyPage(t *testing.T) {
 			s.to(60, sends(Demote, hadr.Source))
 			s.w.s[0].down = true
 			s.to(20, pages)
+		}, "unreadable: ", "nothing is to be typed while a statement may still land", false},
+		{"S2 may still land, and the budget is over", func(s *sim) {
+			s.answer = func(_ *sim, st Statement) (Answer, bool) { return AnswerUnknown, st.Kind != Demote }
+			s.to(60, sends(Demote, hadr.Source))
+			s.w.s[0].down = true
+			s.to(20, func(d Decision) bool { return s.in.GoingBack != nil && d.Page != nil })
 		}, "unreadable: release_secondary source, promote source", "The way back is decided", false},
+		{"source gone before S2, RSSTC=1 sent", func(s *sim) {
+			s.to(60, sends(RequireSecondary, hadr.Source))
+			s.w.s[0].down = true
+			s.to(20, func(d Decision) bool { return s.in.GoingBack != nil && d.Page != nil })
+		}, "release_fails: release_secondary source", "RSSTC=0 on the source was sent 5 times", false},
+		{"source gone before RSSTC=1, for settle", func(s *sim) {
+			s.to(60, func(d Decision) bool { return d.Action == ActionHook })
+			s.w.s[0].down = true
+			s.to(40, func(d Decision) bool { return d.Page != nil && len(d.Page.Statements) > 0 })
+		}, "unreadable: promote target", "THERE IS NO COMPLETE PROOF", true},
 		{"S3 may still land", func(s *sim) {
 			s.answer = func(_ *sim, st Statement) (Answer, bool) { return AnswerUnknown, st.Kind != Promote }
 			s.to(60, sends(Promote, hadr.Target))
@@ -223,5 +239,77 @@ func TestIdleEmergency(t *testing.T) {
 	m.in.Sent = []Sent{{Statement: Statement{Kind: Promote, Side: hadr.Source}, At: m.now.Add(-time.Second), Outcome: SentUnknown}}
 	if got := named(m.decide().Page); got != "both_secondary: " {
 		t.Errorf("an S3 may still land: %s", got)
+	}
+}
+
+// TestIdleSideGone: no run of ours, one side unread for settle, the other
+// SECONDARY: the emergency is named, with its cost and the question of the
+// fence; before settle, with a statement outstanding, or with a PRIMARY seen it
+// is not.
+func TestIdleSideGone(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(m *moment)
+		want   string
+	}{
+		{"source gone", nil, "side_gone: promote target"},
+		{"not for long", func(m *moment) { m.in.SourceUnread = m.now.Add(-m.p.Settle + time.Second) }, "no page"},
+		{"first round of it", func(m *moment) { m.in.SourceUnread = time.Time{} }, "no page"},
+		{"RESOLVING for long", func(m *moment) {
+			w := newWorld()
+			m.src = w.reading(hadr.Source, m.now)
+			m.src.DAG.Role = hadr.RoleResolving
+		}, "side_gone: promote target"},
+		{"the target's RSSTC is 1", func(m *moment) { m.tgt.DAG.RSSTC = hadr.Some[int64](1) }, "side_gone: release_secondary target, promote target"},
+		{"the target took over already", func(m *moment) { m.tgt.DAG.Role = hadr.RolePrimary }, "no page"},
+		{"the target is unread too", func(m *moment) { m.tgt = nil }, "no page"},
+		{"a statement may still land", func(m *moment) {
+			m.in.Run, m.in.Ended = "run-0", t0
+			m.in.Sent = []Sent{{Statement: Statement{Kind: Promote, Side: hadr.Source}, At: m.now.Add(-time.Second), Outcome: SentUnknown}}
+		}, "side_gone: "},
+		{"after the move, the target gone", func(m *moment) {
+			m.src, m.in.SourceUnread = m.tgt, time.Time{}
+			m.src.Side, m.src.Local.GroupID = hadr.Source, m.p.Source.AGGroupID
+			m.tgt, m.in.TargetUnread = nil, m.now.Add(-time.Hour)
+		}, "side_gone: promote source"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := idleMoment()
+			m.src, m.in.SourceUnread = nil, m.now.Add(-time.Hour)
+			if c.change != nil {
+				c.change(m)
+			}
+			m.o.Source.Reading, m.o.Target.Reading = m.src, m.tgt
+			d := m.decide()
+			if got := named(d.Page); got != c.want {
+				t.Fatalf("page %s, want %s", got, c.want)
+			}
+			if d.Page != nil && len(d.Page.Statements) > 0 && (!strings.Contains(d.Page.Text, "loses whatever") || !strings.Contains(strings.Join(d.Page.Before, "\n"), "fenced for good: how?")) {
+				t.Errorf("%+v", d.Page)
+			}
+			if d.Action == ActionExecute || d.Action == ActionStart {
+				t.Errorf("it acted: %s", describe(d))
+			}
+		})
+	}
+}
+
+// TestPartialPlan names the statements though one side is gone, and never
+// starts anything.
+func TestPartialPlan(t *testing.T) {
+	w := newWorld()
+	p, err := PartialPlan(testSettings(true), nil, w.reading(hadr.Target, t0), testRender)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, ok := p.Statement(Promote, hadr.Target); !ok || st.SQL != "-- promote [DAG] OnPremAG AzureAG" {
+		t.Errorf("%+v", p.Statements)
+	}
+	if _, err := PartialPlan(testSettings(false), nil, nil, testRender); err == nil {
+		t.Error("a plan of nothing")
+	}
+	o := w.observe(t0, Outside{Mode: Execute, Armed: &Arming{By: "op", Until: t0.Add(time.Hour), PlanHash: p.Hash()}})
+	if d := Decide(p, Intent{}, o, t0); d.Action == ActionStart {
+		t.Error("a partial plan started a run")
 	}
 }

@@ -64,6 +64,8 @@ type node struct {
 	now    time.Time
 	held   bool
 	rb     bool
+	quiet  bool // the alert is resolved, its lease gone
+	off    bool // disarmed
 	first  hadr.Side
 	budget int8
 	whole  int8 // the budget at the start
@@ -133,7 +135,7 @@ func (c *checker) linger(n *node) {
 // comes for ever: that, and nothing else, is "no end".
 func (c *checker) healed(n *node) {
 	m := n.fork()
-	m.w.link, m.held, m.budget = true, false, 0
+	m.w.link, m.held, m.quiet, m.budget = true, false, false, 0
 	for i := range m.w.s {
 		m.w.s[i].down, m.w.s[i].zero = false, false
 		if m.w.s[i].role == hadr.RoleResolving {
@@ -194,6 +196,12 @@ func (c *checker) observe(n *node, between *fault) Observation {
 	}
 	if n.rb {
 		rollback(n.now, &out)
+	}
+	if n.quiet {
+		out.LeaseUntil = time.Time{}
+	}
+	if n.off {
+		out.Armed = nil
 	}
 	o := Observation{Began: n.now, Outside: out}
 	first := n.first
@@ -316,7 +324,9 @@ func (r result) String() string {
 func check(v variant, off rules, budget int8, limit int) result {
 	w := newWorld()
 	w.use = v.use
-	p := testPlan(w, v.drill)
+	set := testSettings(v.drill)
+	set.BlindS3 = v.blind
+	p := testPlanWith(w, set)
 	sp := &space{seed: maphash.MakeSeed(), limit: int64(limit)}
 	res := result{ends: map[Outcome]int{}, pages: map[string]int{}}
 	walker := func() *checker {
@@ -383,9 +393,10 @@ func check(v variant, off rules, budget int8, limit int) result {
 type variant struct {
 	name       string
 	use, drill bool
+	blind      bool // blind_s3
 }
 
-var variants = []variant{{"from 2022", true, false}, {"before 2022", false, false}, {"drill", true, true}}
+var variants = []variant{{"from 2022", true, false, false}, {"before 2022", false, false, false}, {"drill", true, true, false}, {"blind_s3", true, false, true}}
 
 // depth is the number of faults and the bound of states per variant: every
 // state with one fault anywhere by default. Two faults are make accept's;

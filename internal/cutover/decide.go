@@ -163,16 +163,7 @@ func (e *engine) run() Decision {
 // fold takes what this round's readings say into the intent: effects of
 // statements, the highest source LSNs, since when a side is unread.
 func (e *engine) fold() {
-	unread := func(t *time.Time, r *hadr.Reading) {
-		switch {
-		case r != nil && (r.DAG.Role == hadr.RolePrimary || r.DAG.Role == hadr.RoleSecondary):
-			*t = time.Time{}
-		case t.IsZero():
-			*t = e.now
-		}
-	}
-	unread(&e.in.SourceUnread, e.src)
-	unread(&e.in.TargetUnread, e.tgt)
+	e.foldUnread()
 	for i := range e.in.Sent {
 		s := &e.in.Sent[i]
 		if s.Outcome == SentRefused || !s.EffectSeen.IsZero() {
@@ -194,6 +185,39 @@ func (e *engine) fold() {
 			e.in.LeaseLost = e.now
 			e.note("the alert lease ended after the quiesce had begun: recorded, it stops nothing any more")
 		}
+	}
+}
+
+// foldUnread takes in since when a side is unread, or reads neither PRIMARY nor
+// SECONDARY.
+func (e *engine) foldUnread() {
+	unread := func(s hadr.Side, t *time.Time, r *hadr.Reading) {
+		switch {
+		case r != nil && (r.DAG.Role == hadr.RolePrimary || r.DAG.Role == hadr.RoleSecondary):
+			if !t.IsZero() && !e.off.settleWhileBlind {
+				e.blindFor(s, *t)
+			}
+			*t = time.Time{}
+		case t.IsZero():
+			*t = e.now
+		}
+	}
+	unread(hadr.Source, &e.in.SourceUnread, e.src)
+	unread(hadr.Target, &e.in.TargetUnread, e.tgt)
+}
+
+// blindFor counts a time, begun at from and over now, in which a side could
+// not be read, for each of its statements that may still land.
+func (e *engine) blindFor(s hadr.Side, from time.Time) {
+	for i := range e.in.Sent {
+		n := &e.in.Sent[i]
+		if n.Statement.Side != s || n.Outcome == SentRefused {
+			continue
+		}
+		if n.since().After(from) {
+			from = n.since()
+		}
+		n.Blind += max(0, e.now.Sub(from))
 	}
 }
 
@@ -272,6 +296,18 @@ func (e *engine) last(k Kind, s hadr.Side) *Sent {
 	return nil
 }
 
+// lastRelease is the newest RSSTC=0 on that side, a refused one too: a server
+// that takes no connection refuses surely, and the duty has to count that and
+// to pace itself by it all the same.
+func (e *engine) lastRelease(s hadr.Side) *Sent {
+	for i := len(e.in.Sent) - 1; i >= 0; i-- {
+		if n := &e.in.Sent[i]; n.Statement.Kind == ReleaseSecondary && n.Statement.Side == s {
+			return n
+		}
+	}
+	return nil
+}
+
 // seen reports that the effect of this statement was read.
 func (e *engine) seen(k Kind, s hadr.Side) bool {
 	return slices.ContainsFunc(e.in.Sent, func(n Sent) bool {
@@ -294,6 +330,13 @@ func (e *engine) refusals(k Kind, s hadr.Side) (n int, last *Sent) {
 		}
 	}
 	return n, last
+}
+
+// settled is when the statement, if it has shown no effect by then, is not
+// expected to have one any more: after settle of time in which its side could
+// be read.
+func (n *Sent) settled(settle time.Duration) time.Time {
+	return n.since().Add(settle + n.Blind)
 }
 
 func (n *Sent) since() time.Time {
@@ -385,10 +428,15 @@ func (e *engine) marker(s hadr.Side) hadr.Opt[string] {
 	return hadr.Opt[string]{}
 }
 
-// foreign is another engine's run id in a side's master.
+// foreign is another engine's run id in a side's master. Without an active run
+// every id is: one that our last run left behind has to go first.
 func (e *engine) foreign() (hadr.Side, string) {
+	ours := ""
+	if e.in.Active() {
+		ours = e.in.Run
+	}
 	for _, s := range []hadr.Side{hadr.Source, hadr.Target} {
-		if m := e.marker(s); m.OK && m.V != "" && m.V != e.in.Run {
+		if m := e.marker(s); m.OK && m.V != "" && m.V != ours {
 			return s, m.V
 		}
 	}
@@ -454,7 +502,7 @@ func (e *engine) execute(k Kind, s hadr.Side, role hadr.Role, reason string) Dec
 			}
 		}
 	}
-	if l := e.last(k, s); l != nil && k == ReleaseSecondary && l.EffectSeen.IsZero() {
+	if l := e.lastRelease(s); l != nil && k == ReleaseSecondary && l.EffectSeen.IsZero() {
 		sent.Tries = l.Tries + 1 // one entry, or a night's outage would fill the journal
 		*l = sent
 	} else {

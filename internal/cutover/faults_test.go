@@ -42,8 +42,14 @@ var faults = []fault{
 	{"hold", 1, func(n *node) bool { return !n.held }, func(n *node) { n.held = true }},
 	{"release", 0, func(n *node) bool { return n.held }, func(n *node) { n.held = false }},
 	{"rollback asked for", 1, func(n *node) bool { return !n.rb }, func(n *node) { n.rb = true }},
+	{"the alert is resolved", 1, func(n *node) bool { return !n.quiet }, func(n *node) { n.quiet = true }},
+	{"the alert fires again", 0, func(n *node) bool { return n.quiet }, func(n *node) { n.quiet = false }},
+	{"disarmed", 1, func(n *node) bool { return !n.off }, func(n *node) { n.off = true }},
 	{"another engine writes its run id", 1, func(n *node) bool { return n.w.s[1].marker < 2 && !n.w.s[1].lock }, func(n *node) { n.w.s[1].marker = 2 }},
 	{"a DBA sends S2", 1, func(n *node) bool { return n.w.s[0].role == hadr.RolePrimary }, func(n *node) { n.w.dba = true; n.w.land(Demote, 0) }},
+	{"a DBA sends S3 to the source", 1, func(n *node) bool { return n.w.s[0].role == hadr.RoleSecondary }, func(n *node) { n.w.dba = true; n.w.land(Promote, 0) }},
+	{"a DBA sets RSSTC=0 on the source", 1, func(n *node) bool { return n.w.s[0].rsstc == 1 }, func(n *node) { n.w.land(ReleaseSecondary, 0) }},
+	{"a DBA sets RSSTC=1 on the source", 1, func(n *node) bool { return n.w.use && n.w.s[0].rsstc == 0 }, func(n *node) { n.w.dba = true; n.w.land(RequireSecondary, 0) }},
 	{"a DBA sends S3 to the target", 1, func(n *node) bool { return n.w.s[1].role == hadr.RoleSecondary }, func(n *node) { n.w.dba = true; n.w.land(Promote, 1) }},
 }
 
@@ -96,6 +102,10 @@ func (c *checker) apply(n *node, d Decision, x outcome) {
 		}
 	case ActionExecute:
 		switch {
+		case down && d.Guard.WithoutLock: // needs a connection of its own, and gets none
+			if res.Answer = AnswerBusy; !x.now {
+				res.Answer = AnswerUnknown
+			}
 		case down:
 			res.Answer = AnswerUnknown
 		case n.w.guarded(d.Statement, d.Guard) != "":

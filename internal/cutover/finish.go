@@ -35,7 +35,7 @@ func (e *engine) promoted() Decision {
 	}
 	// The same statement on the same side, after reading both: it does
 	// nothing that the first one would not have done.
-	if waited >= e.p.Settle && e.role(hadr.Source) == hadr.RoleSecondary && e.o.Outside.Held == nil && e.atLeastProof() && released(e.tgt) {
+	if !e.now.Before(n.settled(e.p.Settle)) && e.role(hadr.Source) == hadr.RoleSecondary && e.o.Outside.Held == nil && e.atLeastProof() && released(e.tgt) {
 		if d, ok := e.hold(hadr.Source, hadr.Target); !ok {
 			return d
 		}
@@ -106,7 +106,7 @@ func (e *engine) unfence() (Decision, bool) {
 	if released(e.tgt) {
 		return Decision{}, false
 	}
-	l := e.last(ReleaseSecondary, hadr.Target)
+	l := e.lastRelease(hadr.Target)
 	if l != nil && l.Tries >= maxTries && (e.in.Page == nil || e.in.Page.Code != PageReleaseFails) {
 		st, _ := e.p.statement(ReleaseSecondary, hadr.Target)
 		return e.page(Page{Code: PageReleaseFails, Text: fmt.Sprintf("the target is PRIMARY, and RSSTC=0 was sent to it %d times and does not read back: its commits fail while the source is out. The engine goes on trying", l.Tries),
@@ -169,6 +169,14 @@ func (e *engine) after() Decision {
 					return d
 				}
 			}
+		}
+	}
+	if e.src == nil && e.p.UseRequired && e.sent(RequireSecondary, hadr.Source) && !e.seen(ReleaseSecondary, hadr.Source) {
+		// The old source cannot be seen, and RSSTC=1 of ours stands there: it
+		// would stop the commits of a later move back. The hooks did not wait
+		// for it.
+		if d, ok := e.tidy(ReleaseSecondary, hadr.Source, &left); ok {
+			return d
 		}
 	}
 	for _, s := range []hadr.Side{hadr.Target, hadr.Source} {

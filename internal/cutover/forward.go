@@ -17,6 +17,8 @@ func (e *engine) before() Decision {
 	switch {
 	case out.RollbackRequested != nil:
 		return e.goBack("%s asked for it: %s", out.RollbackRequested.By, out.RollbackRequested.Reason)
+	case out.Armed == nil:
+		return e.goBack("it was disarmed before the source gave up its role")
 	case out.ShuttingDown:
 		return e.goBack("the webhook is shutting down before the source gave up its role")
 	case e.now.Sub(e.in.Began) > e.p.MaxDuration:
@@ -349,6 +351,9 @@ func (e *engine) demoted() Decision {
 		return d
 	}
 	if e.in.Phase == PhaseConfirmDemoted {
+		if e.src == nil {
+			return e.unreadable(hadr.Source)
+		}
 		if why := e.notDemoted(); why != "" {
 			return e.wait(pollFast, "%s", why)
 		}
@@ -369,7 +374,13 @@ func (e *engine) demoted() Decision {
 				}
 			}
 			e.clearPage()
-			return e.wait(e.p.SettleInterval, "%s", why)
+			// Whatever woke this round up, the next sample is due when the
+			// interval since the last one is over, not a whole one later.
+			poll := e.p.SettleInterval
+			if r := e.in.Rest; r != nil && e.now.After(r.Last) {
+				poll = max(time.Millisecond, poll-e.now.Sub(r.Last))
+			}
+			return e.wait(poll, "%s", why)
 		}
 	}
 	if e.p.Drill {
@@ -457,7 +468,7 @@ func (e *engine) promote() Decision {
 		return e.wait(pollFast, "another engine's run id is in master")
 	}
 	if !released(e.tgt) && !e.off.promoteFenced {
-		if n := e.last(ReleaseSecondary, hadr.Target); n == nil || e.now.Sub(n.At) >= retryAfter {
+		if n := e.lastRelease(hadr.Target); n == nil || e.now.Sub(n.At) >= retryAfter {
 			return e.execute(ReleaseSecondary, hadr.Target, hadr.RoleUnknown, "the target's own RSSTC is not 0: its commits would fail after S3")
 		}
 		return e.wait(pollFast, "waiting for RSSTC=0 on the target to read back")

@@ -35,6 +35,11 @@ func (e *engine) gateStates() Verdict {
 				return later("%s is %s on the %s: forcing now can ruin it", n, shown(string(d.Own.Sync)), s)
 			case d.Own.Sync == hadr.SyncUnknown:
 				return unknown("%s does not show its synchronization state on the %s", n, s)
+			case s == hadr.Target && r.DAG.Role == hadr.RoleSecondary && d.Updateability == "read_write":
+				// Whether a forwarder ever reads READ_WRITE is not documented. Where
+				// it does, step 8 could not tell a demoted source from one that takes
+				// writes, and the run would take the whole outage for nothing.
+				return never("%s reads READ_WRITE on the target although the target is SECONDARY: the database is not under the group's rule, or this server's Updateability does not tell; a demotion could not be confirmed", n)
 			case s == hadr.Source && d.Updateability != "read_write":
 				return later("%s is %s on the source", n, shown(d.Updateability))
 			}

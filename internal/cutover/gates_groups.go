@@ -193,6 +193,10 @@ func (e *engine) gateRSSTC() Verdict {
 			return open("RSSTC is 0 on the %s", s)
 		case !r.DAG.RSSTC.OK:
 			return unknown("RSSTC of %s was not read on the %s", e.p.Group, s)
+		case s == hadr.Target && e.in.Active() && r.DAG.RSSTC.V == 1 && r.DAG.Role == hadr.RoleSecondary && e.sent(RequireSecondary, hadr.Source):
+			// Whether the primary's value reaches the forwarder's copy is not
+			// documented. There it fences nothing, and before S3 it goes back to 0.
+			return open("RSSTC=1 on the target too, since it was set on the source; it is taken back before S3")
 		}
 		return later("RSSTC=%d on the %s without a run of ours", r.DAG.RSSTC.V, s)
 	})

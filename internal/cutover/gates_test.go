@@ -243,6 +243,7 @@ var gateCases = []gateCase{
 	{GateStates, "suspended", false, func(m *moment) { m.tgt.Databases[0].Own.Suspended = hadr.Some(true) }, GateClosed, helps},
 	{GateStates, "reverting", false, func(m *moment) { m.tgt.Databases[0].Own.Sync = hadr.SyncReverting }, GateClosed, helps},
 	{GateStates, "initializing", false, func(m *moment) { m.tgt.Databases[0].Own.Sync = hadr.SyncInitializing }, GateClosed, helps},
+	{GateStates, "a target that is SECONDARY and reads READ_WRITE", false, func(m *moment) { m.tgt.Databases[0].Updateability = "read_write" }, GateClosed, futile},
 	{GateStates, "read-only source", false, func(m *moment) { m.src.Databases[0].Updateability = "read_only" }, GateClosed, helps},
 	{GateStates, "no row of its own", false, func(m *moment) { m.tgt.Databases[0].Own = nil }, GateUnknown, helps},
 	{GateStates, "state not read", false, func(m *moment) { m.src.Databases[0].State = "" }, GateUnknown, helps},

@@ -35,6 +35,10 @@ type Sent struct {
 	Text       string      `json:"text,omitempty"`
 	ReturnedAt time.Time   `json:"returned_at,omitzero"`
 	EffectSeen time.Time   `json:"effect_seen,omitzero"` // end of the reading that showed its effect
+	// Blind is how long its side could not be read since it was sent. A server
+	// that hangs or is suspended does not come nearer to its effect, so none of
+	// it counts towards settle.
+	Blind time.Duration `json:"blind,omitempty"`
 }
 
 // Pin is which process of which instance a side is, taken when the run began.

@@ -95,7 +95,7 @@ func (c *checker) key(n *node) uint64 {
 		str(string(l.kind))
 		b = append(b, byte(l.side), byte(l.on), byte(l.left))
 	}
-	for _, f := range []bool{n.w.link, n.w.open, n.w.rolling, n.w.quiet, n.w.dba, n.held, n.rb} {
+	for _, f := range []bool{n.w.link, n.w.open, n.w.rolling, n.w.quiet, n.w.dba, n.held, n.rb, n.quiet, n.off} {
 		flag(f)
 	}
 	b = append(b, byte(n.w.acked), byte(n.budget))
@@ -116,6 +116,7 @@ func (c *checker) key(n *node) uint64 {
 		age(s.At)
 		b = append(b, byte(min(s.Tries, maxTries+1)))
 		flag(s.EffectSeen.IsZero())
+		b = append(b, byte(min(s.Blind/tick, 25)))
 	}
 	for _, h := range []HookName{HookQuiesce, HookUnquiesce} {
 		st := in.Hooks[h]

@@ -95,6 +95,7 @@ const (
 	PageHook           = "hook"
 	PageSchema         = "schema"
 	PageBothSecondary  = "both_secondary"
+	PageSideGone       = "side_gone"
 	PageRequiredOn     = "required_left_on"
 	PagePlan           = "plan"
 	PageDiverged       = "diverged"
@@ -122,6 +123,7 @@ var PageCodes = []PageInfo{
 	{PageHook, "a hook failed"},
 	{PageSchema, "the journal was written by a newer version"},
 	{PageBothSecondary, "no side is PRIMARY and there is no run of ours"},
+	{PageSideGone, "a side is gone, the other one is SECONDARY, and there is no run of ours: the emergency"},
 	{PageRequiredOn, "RSSTC=1 stands on a PRIMARY side without a run of ours"},
 	{PagePlan, "the plan at hand is not the one this run was started with"},
 	{PageDiverged, "the two sides' copies of a database are of different lineage"},

@@ -129,6 +129,43 @@ func BuildPlan(settings Settings, source, target *hadr.Reading, render Render) (
 	return p, nil
 }
 
+// PartialPlan is as much of a plan as one read side gives: enough for a page to
+// name its statements when the other side is gone, or when there can be no
+// plan. Nothing ever starts with it, since a gate asks for both sides; what it
+// does not know is empty.
+func PartialPlan(settings Settings, source, target *hadr.Reading, render Render) (Plan, error) {
+	p := Plan{Settings: settings.withDefaults()}
+	p.Drill = false
+	for _, r := range []*hadr.Reading{source, target} {
+		if r == nil || !r.DAG.Found || r.DAG.GroupID == "" || !r.Local.Found {
+			continue
+		}
+		if p.GroupID != "" && p.GroupID != r.DAG.GroupID {
+			return Plan{}, fmt.Errorf("plan: %q is another distributed availability group on each side (%s and %s)", p.Group, p.GroupID, r.DAG.GroupID)
+		}
+		p.GroupID = r.DAG.GroupID
+		p.UseRequired = p.UseRequired || r.Identity.Major >= firstRequired
+		ep := endpoint(&p, r)
+		if r.Side == hadr.Source {
+			p.Source = ep
+		} else {
+			p.Target = ep
+		}
+	}
+	if p.GroupID == "" {
+		return Plan{}, errors.New("plan: neither side could be read")
+	}
+	for _, s := range p.allowed() {
+		sql, err := render(s.Kind, p.Group, p.SourceAG, p.TargetAG)
+		if err != nil {
+			return Plan{}, fmt.Errorf("plan: statement %s on the %s: %w", s.Kind, s.Side, err)
+		}
+		s.SQL = sql
+		p.Statements = append(p.Statements, s)
+	}
+	return p, nil
+}
+
 // allowed lists the statements that a run of this plan may ever need. A drill
 // has no S3 on the target: what is not in the plan cannot be sent.
 func (p *Plan) allowed() []Statement {

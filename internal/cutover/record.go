@@ -59,7 +59,7 @@ func (i *Intent) Outstanding(plan Plan, now time.Time) bool {
 		if s.Outcome == SentRefused || !s.EffectSeen.IsZero() {
 			continue
 		}
-		if k := s.Statement.Kind; (k == Demote || k == Promote) && now.Before(s.since().Add(plan.Settle)) {
+		if k := s.Statement.Kind; (k == Demote || k == Promote) && now.Before(s.settled(plan.Settle)) {
 			return true
 		}
 	}

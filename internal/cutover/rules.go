@@ -25,7 +25,8 @@ type rules struct {
 	adoptRoles  bool // whatever the roles are, they are taken for ours
 	keepRefused bool // a refused S2 leaves its entry standing
 	// 7. Aborted, rolled back only after settle.
-	endEarly bool // without waiting for what may still land
+	endEarly         bool // without waiting for what may still land
+	settleWhileBlind bool // settle goes on while the side cannot be read
 	// 8. A page does not end the duty.
 	releaseOnce   bool // RSSTC=0 is sent once
 	leaveRequired bool // RSSTC=0 is not sent on the way back

@@ -200,6 +200,29 @@ var ruleCases = []ruleCase{
 		}
 		return s.ends(40)
 	}},
+	{"7", "settle runs while the source hangs", rules{settleWhileBlind: true}, func(s *sim) []string {
+		s.answer = func(s *sim, st Statement) (Answer, bool) {
+			if st.Kind == Demote {
+				s.w.defer_(Demote, 0, 22)
+				return AnswerUnknown, false
+			}
+			return AnswerAccepted, true
+		}
+		s.to(60, sends(Demote, hadr.Source))
+		s.out = rollback
+		s.w.s[0].down = true
+		for range 6 { // longer than settle, in which the server comes no nearer to the effect
+			s.round()
+		}
+		s.w.s[0].down = false
+		for range 14 {
+			s.roundAfter(time.Second)
+			if !s.in.Ended.IsZero() {
+				break
+			}
+		}
+		return s.ends(40)
+	}},
 	{"8", "RSSTC=0 sent once", rules{releaseOnce: true}, func(s *sim) []string {
 		s.to(60, sends(RequireSecondary, hadr.Source))
 		n := 0
@@ -301,7 +324,7 @@ var ruleCases = []ruleCase{
 	}},
 	{"–", "step 6 left out", rules{skipGates: true}, func(s *sim) []string {
 		s.to(60, sends(RequireSecondary, hadr.Source))
-		s.out = func(_ time.Time, o *Outside) { o.Armed = nil }
+		s.out = held
 		return s.never(20, "demote source")
 	}},
 }

@@ -23,6 +23,7 @@ type sim struct {
 	log    []string
 	last   Decision
 	bad    []string
+	kept   *[]TraceStep // every round is added, if somebody wants them
 }
 
 func newSim(drill bool) *sim {
@@ -61,6 +62,7 @@ func (s *sim) roundAfter(d time.Duration) Decision {
 
 func (s *sim) act(o Observation, d Decision) Decision {
 	s.bad = append(s.bad, checkSend(&s.p, s.in, &o, d)...)
+	step := TraceStep{At: s.now.Add(50 * time.Millisecond), Before: s.in, Observation: o, Decision: d, RecordedAt: s.now}
 	s.in, s.last = d.Intent, d
 	res := Result{Action: d.Action, Side: d.Side, Statement: d.Statement, Hook: d.Hook, Answer: AnswerAccepted, ReturnedAt: s.now}
 	i := idx(d.Side)
@@ -83,12 +85,18 @@ func (s *sim) act(o Observation, d Decision) Decision {
 		}
 		if s.w.s[i].down {
 			res.Answer, lands = AnswerUnknown, false
+			if d.Guard.WithoutLock {
+				res.Answer = AnswerBusy // needs a connection of its own, and gets none
+			}
 		}
 		if lands {
 			s.w.land(d.Statement.Kind, i)
 		}
 	}
 	s.in = Record(s.in, res, s.now)
+	if step.Result = &res; s.kept != nil {
+		*s.kept = append(*s.kept, step)
+	}
 	s.log = append(s.log, describe(d))
 	return d
 }
@@ -150,98 +158,16 @@ func (s *sim) acts() string {
 	return strings.Join(l, ", ")
 }
 
-// checkSend holds one decision against what must never be decided, whatever
-// the engine thinks.
+// checkSend is Audit, and what only the model knows: that its bounds are those
+// of a budget, and that no transaction may be open.
 func checkSend(p *Plan, before Intent, o *Observation, d Decision) (bad []string) {
+	bad = Audit(p, before, o, d)
 	in := &d.Intent
-	if in.Outcome == OutcomeDone && before.Outcome == OutcomeNone {
-		r := o.Target.Reading
-		if r == nil || r.DAG.Role != hadr.RolePrimary || !released(r) || closedDatabase(p, r) != "" {
-			bad = append(bad, "called done before the target was seen PRIMARY, unfenced and open")
-		} else {
-			took := false
-			for _, n := range in.Sent {
-				took = took || n.Statement.Kind == Promote && n.Statement.Side == hadr.Target && n.ServerName == r.Identity.ServerName && n.StartTime == r.Identity.StartTime
-			}
-			e := engine{p: p, in: *in, tgt: r}
-			if !took && !e.atLeastProof() {
-				bad = append(bad, "called done on an instance that took no S3 and is not at the proof")
-			}
-		}
-	}
 	if in.Stuck == "" && (in.Phase == PhaseConfirmDemoted || in.Phase == PhaseProve) && o.Began.Sub(in.WriteUnavailableFrom) > p.MaxWriteUnavailable+tick {
 		bad = append(bad, "the budget is over and nothing happens")
 	}
-	if r := o.Side(d.Side).Reading; d.Action == ActionMark && r != nil && r.Marker.OK && r.Marker.V != "" && r.Marker.V != in.Run {
-		bad = append(bad, "wrote over another engine's run id")
-	}
-	if d.Action != ActionExecute {
-		return bad
-	}
-	st := d.Statement
-	if x, ok := p.statement(st.Kind, st.Side); !ok || x != st {
-		bad = append(bad, fmt.Sprintf("outside the plan: %s on the %s", st.Kind, st.Side))
-	}
-	role := func(s hadr.Side) hadr.Role {
-		if r := o.Side(s).Reading; r != nil && !r.Began.Before(o.Began) {
-			return r.DAG.Role
-		}
-		return ""
-	}
-	sent := func(k Kind, s hadr.Side) bool {
-		for _, n := range d.Intent.Sent[:len(d.Intent.Sent)-1] {
-			if n.Statement.Kind == k && n.Statement.Side == s && n.Outcome != SentRefused {
-				return true
-			}
-		}
-		return false
-	}
-	if st.Kind == Promote {
-		blind := p.BlindS3 && st.Side == hadr.Target && o.Source.Reading == nil && d.Intent.Proof != nil && o.Began.Sub(d.Intent.Proof.At) <= p.ProofTTL
-		if r := role(st.Side.Other()); r != hadr.RoleSecondary && !blind {
-			bad = append(bad, fmt.Sprintf("S3 on the %s while the other side reads %q in this round", st.Side, r))
-		}
-		if sent(Promote, st.Side.Other()) {
-			bad = append(bad, "S3 on both sides")
-		}
-		if r := o.Side(st.Side).Reading; r != nil && r.DAG.RSSTC.OK && r.DAG.RSSTC.V != 0 {
-			bad = append(bad, fmt.Sprintf("S3 on the %s whose own RSSTC is %d", st.Side, r.DAG.RSSTC.V))
-		}
-		if st.Side == hadr.Target {
-			if d.Intent.Proof == nil || !d.Intent.Proof.Valid() || len(d.Intent.Proof.Rows) != len(p.Databases) {
-				bad = append(bad, "S3 before the proof")
-			}
-			if before.GoingBack != nil {
-				bad = append(bad, "going back revised")
-			}
-			if o.Outside.Held != nil {
-				bad = append(bad, "S3 while held")
-			}
-		}
-	}
-	for _, s := range []hadr.Side{hadr.Source, hadr.Target} {
-		if r := o.Side(s).Reading; r != nil && st.Kind != ReleaseSecondary && r.Marker.OK && r.Marker.V != "" && r.Marker.V != in.Run {
-			bad = append(bad, "acted under another engine's run id")
-		}
-	}
-	if st.Kind == Demote {
-		if o.Outside.Held != nil || o.Outside.Armed == nil {
-			bad = append(bad, "S2 though a gate is closed")
-		}
-		if sent(Demote, hadr.Source) {
-			bad = append(bad, "S2 sent twice")
-		}
-		if !o.Side(hadr.Source).Reading.TransactionsRead || len(o.Side(hadr.Source).Reading.Transactions) > 0 {
-			bad = append(bad, "S2 though not quiet")
-		}
-		if p.UseRequired && (!o.Source.Reading.DAG.RSSTC.OK || o.Source.Reading.DAG.RSSTC.V != 1) {
-			bad = append(bad, "S2 without RSSTC=1")
-		}
-		for _, s := range []hadr.Side{hadr.Source, hadr.Target} {
-			if r := o.Side(s).Reading; r == nil || !modesAre(p, r, hadr.ModeSynchronous) {
-				bad = append(bad, fmt.Sprintf("S2 while the %s's copy is not synchronous", s))
-			}
-		}
+	if r := o.Source.Reading; d.Action == ActionExecute && d.Statement.Kind == Demote && r != nil && (!r.TransactionsRead || len(r.Transactions) > 0) {
+		bad = append(bad, "S2 though not quiet")
 	}
 	return bad
 }
@@ -270,7 +196,7 @@ func checkEnd(w *world, in Intent) (bad []string) {
 		if w.s[1].role != hadr.RolePrimary && !w.dba {
 			bad = append(bad, "done, and the target is not PRIMARY")
 		}
-		if w.s[1].rsstc != 0 {
+		if w.s[1].rsstc != 0 && !w.dba {
 			bad = append(bad, "done, and RSSTC=1 stands on the target")
 		}
 		if in.Proof == nil || len(in.Proof.Rows) == 0 {
@@ -280,7 +206,7 @@ func checkEnd(w *world, in Intent) (bad []string) {
 		if w.s[0].role != hadr.RolePrimary && !w.dba {
 			bad = append(bad, string(in.Outcome)+", and the source is not PRIMARY")
 		}
-		if w.s[0].rsstc != 0 {
+		if w.s[0].rsstc != 0 && !w.dba {
 			bad = append(bad, string(in.Outcome)+", and RSSTC=1 stands on the source")
 		}
 		if may(Demote, 0) || may(RequireSecondary, 0) || may(Promote, 1) {

@@ -16,7 +16,7 @@ import (
 
 // act does the one thing of a decision whose intent is on disk, and folds the
 // answer in.
-func (c *Controller) act(d cutover.Decision) time.Duration {
+func (c *Controller) act(d cutover.Decision, decided time.Time) time.Duration {
 	var err error
 	var event journal.Event
 	switch d.Action {
@@ -33,7 +33,9 @@ func (c *Controller) act(d cutover.Decision) time.Duration {
 		event = c.answered("lock", fmt.Sprintf("run id dropped from master of the %s", d.Side), err, nil)
 	case cutover.ActionExecute:
 		began := time.Now()
-		err = c.execute(d)
+		if err = c.stale(d, decided); err == nil {
+			err = c.execute(d)
+		}
 		event = c.answered("statement", fmt.Sprintf("%s on the %s", d.Statement.Kind, d.Statement.Side), err,
 			statementEvent{d.Statement, d.Guard.WithoutLock, began, time.Now(), string(answer(err))})
 	case cutover.ActionHook:
@@ -55,6 +57,9 @@ func (c *Controller) act(d cutover.Decision) time.Duration {
 		}
 	}
 	next := cutover.Record(c.run.intent, res, now)
+	if c.step != nil {
+		c.step.Result, c.step.RecordedAt = &res, now
+	}
 	if perr := c.put(next, event); perr != nil {
 		// What is known in memory is more than what is on disk: it is kept,
 		// and written with the next intent. Nothing is sent before that.
@@ -152,6 +157,19 @@ func (c *Controller) withLock(s hadr.Side, f func(context.Context, Lock) error) 
 	ctx, cancel := context.WithTimeout(c.ctx, c.o.StatementTimeout)
 	defer cancel()
 	return f(ctx, l)
+}
+
+// stale refuses S2 and S3 where too much time went by since what they rest on
+// was read: a disk that took long over the intent. The next round reads again.
+func (c *Controller) stale(d cutover.Decision, decided time.Time) error {
+	if k := d.Statement.Kind; k != cutover.Demote && k != cutover.Promote {
+		return nil
+	}
+	if age := time.Since(decided); age > evidence {
+		return &sqlserver.Error{Op: string(d.Statement.Kind), DAG: c.Name(), Side: d.Statement.Side, Class: sqlserver.ClassNotSent, Reason: sqlserver.ReasonTimeout,
+			Err: fmt.Errorf("the journal took %s over the intent, so what was read is too old to act on", age.Round(time.Millisecond))}
+	}
+	return nil
 }
 
 // execute sends one statement, once.

@@ -36,6 +36,7 @@ type Options struct {
 
 	newRun func(time.Time) string
 	hooks  hookRunner
+	trace  func(cutover.TraceStep) // is told every round of a run; nil: nobody listens
 }
 
 // Controller owns one DAG: one loop of rounds, each of which observes,
@@ -65,6 +66,11 @@ type Controller struct {
 	sick    error                              // the journal's error, while it lasts
 	heard   time.Time                          // of the last "reading" event
 	watch   time.Time                          // until when a second primary is looked for
+	rest    cutover.Intent                     // without a run: the last real one, and since when a side is unread
+	swept   time.Time                          // when a run id that an ended run of ours left behind was last tried
+	orphan  bool                               // a bug threw the run in memory away; the journal has it
+	step    *cutover.TraceStep                 // the round under way, if somebody listens
+	faults  int                                // panics in a row
 	paged   string                             // as last logged
 
 	mu         sync.Mutex
@@ -75,7 +81,10 @@ type Controller struct {
 	pipeline   time.Time
 	manual     *manualStart
 	closing    bool
-	base       Status // of the last round
+	base       Status                // of the last round
+	fault      *Page                 // our own trouble, while it lasts: the journal, a bug
+	busy       []string              // group ids of the local AGs that the unfinished run is about
+	others     func([]string) string // another DAG's run about one of these groups; nil: there is no other DAG
 	intent     cutover.Intent
 	lastRun    journal.Run
 	alerts     map[AlertResult]float64
@@ -238,6 +247,10 @@ func (c *Controller) remember(runs []journal.Run) error {
 		if r.Mode != string(ModeExecute) {
 			continue
 		}
+		if c.rest.Run == "" && !i.Ended.IsZero() {
+			// Since when a side is unread was another process's knowledge.
+			c.rest, c.rest.SourceUnread, c.rest.TargetUnread = i, time.Time{}, time.Time{}
+		}
 		if i.WatchUntil.After(c.watch) {
 			c.watch = i.WatchUntil
 		}
@@ -276,7 +289,7 @@ func (c *Controller) adopt(rec *journal.Record) error {
 	}
 	c.run = r
 	c.mu.Lock()
-	c.intent = r.intent
+	c.intent, c.busy = r.intent, groups(r.plan)
 	c.mu.Unlock()
 	c.log.Warn("an unfinished run was found in the journal", "run", rec.Run.ID, "phase", r.intent.Phase, "refused", c.refusal)
 	return c.o.Journal.Append(rec.Run.ID, journal.NewEvent(now, "resume", cmp.Or(c.refusal, "the process was restarted; reading both sides before anything else"), nil))

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/dag-exporter/dag_exporter/internal/cutover"
-	"github.com/dag-exporter/dag_exporter/internal/hadr"
 	"github.com/dag-exporter/dag_exporter/internal/journal"
 )
 
@@ -27,9 +26,10 @@ type crashJournal struct {
 	after  bool
 	died   chan struct{}
 	die    func()
+	seen   func(n int, i cutover.Intent) // of every write; nil: nobody looks
 }
 
-func (j *crashJournal) write(f func() error) error {
+func (j *crashJournal) write(i cutover.Intent, f func() error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	select {
@@ -38,6 +38,9 @@ func (j *crashJournal) write(f func() error) error {
 	default:
 	}
 	j.writes++
+	if j.seen != nil {
+		j.seen(j.writes, i)
+	}
 	if j.writes != j.at {
 		return f()
 	}
@@ -52,68 +55,110 @@ func (j *crashJournal) write(f func() error) error {
 }
 
 func (j *crashJournal) Begin(r journal.Run, i cutover.Intent, e ...journal.Event) error {
-	return j.write(func() error { return j.Journal.Begin(r, i, e...) })
+	return j.write(i, func() error { return j.Journal.Begin(r, i, e...) })
 }
 
 func (j *crashJournal) Put(r string, i cutover.Intent, e ...journal.Event) error {
-	return j.write(func() error { return j.Journal.Put(r, i, e...) })
+	return j.write(i, func() error { return j.Journal.Put(r, i, e...) })
 }
 
 func (j *crashJournal) End(r string, at time.Time, o string, i cutover.Intent, f func(*journal.State), e ...journal.Event) error {
-	return j.write(func() error { return j.Journal.End(r, at, o, i, f, e...) })
+	return j.write(i, func() error { return j.Journal.End(r, at, o, i, f, e...) })
 }
 
 // TestResumeAfterCrash kills the process at every write of the journal, before
 // and after it reached the disk, and lets a new one go on over the same
-// journal and the same servers.
+// journal and the same servers. A drill is a cutover until its proof, and the
+// same code as the way back after it: its later writes are enough, before
+// they reached the disk.
 func TestResumeAfterCrash(t *testing.T) {
-	outcomes := map[Outcome]int{}
-	defer func() {
-		t.Logf("ended as %v", outcomes)
-		if outcomes["done"] < 40 || outcomes["drilled"] < 20 {
-			t.Errorf("most runs were to end as if nothing had happened: %v", outcomes)
-		}
-	}()
-	for _, drill := range []bool{false, true} {
-		for _, after := range []bool{false, true} {
-			if drill && after {
-				continue // the same code as the way back: one half is enough
+	var outcomes guarded[map[Outcome]int]
+	outcomes.v = map[Outcome]int{}
+	t.Run("at", func(t *testing.T) { // ends when all of its parallel subtests have
+		for _, drill := range []bool{false, true} {
+			var total, proof int
+			synctest.Test(t, func(t *testing.T) { total, proof = writesOf(t, drill) })
+			if total < 30 || proof < 15 || proof >= total {
+				t.Fatalf("a run of %d writes, the proof with the %dth", total, proof)
 			}
-			for at, crashed := 1, true; crashed; at++ {
-				t.Run(fmt.Sprintf("drill=%t/write %d/on disk=%t", drill, at, after), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { crashed = crashAt(t, drill, at, after, outcomes) })
-				})
-				if at > 200 {
-					t.Fatal("the run writes more than 200 times")
+			first, onDisk := 1, []bool{false, true}
+			if drill {
+				first, onDisk = proof, onDisk[:1]
+			}
+			for at := first; at <= total; at++ {
+				for _, after := range onDisk {
+					t.Run(fmt.Sprintf("drill=%t/write %d/on disk=%t", drill, at, after), func(t *testing.T) {
+						t.Parallel()
+						synctest.Test(t, func(t *testing.T) {
+							outcome := crashAt(t, drill, at, after, total)
+							outcomes.with(func(m *map[Outcome]int) { (*m)[outcome]++ })
+						})
+					})
 				}
 			}
 		}
-	}
+	})
+	outcomes.with(func(m *map[Outcome]int) {
+		t.Logf("ended as %v", *m)
+		if (*m)["done"] < 40 || (*m)["drilled"] < 15 {
+			t.Errorf("most runs were to end as if nothing had happened: %v", *m)
+		}
+	})
 }
 
-func crashAt(t *testing.T, drill bool, at int, after bool, outcomes map[Outcome]int) (crashed bool) {
+// writesOf counts the writes of a run that nothing disturbs, and says which of
+// them held the proof first.
+func writesOf(t *testing.T, drill bool) (total, proof int) {
 	r := newRig(t)
-	disk := r.j
-	cj := &crashJournal{Journal: disk, at: at, after: after, died: make(chan struct{}), die: r.p.kill}
-	r.j = cj
+	j := &crashJournal{Journal: r.j, at: -1, died: make(chan struct{})}
+	j.seen = func(n int, i cutover.Intent) {
+		if proof == 0 && i.Proof != nil {
+			proof = n
+		}
+	}
+	r.j = j
 	r.start().arm(drill)
+	defer r.close()
+	r.driveUntil(j.died)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.writes, proof
+}
+
+// driveUntil lets the alert fire and writes until the process has died, which
+// it reports, or the run is over.
+func (r *rig) driveUntil(died <-chan struct{}) bool {
 	r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		r.p.write()
 		select {
-		case <-cj.died:
-			crashed = true
+		case <-died:
+			return true
 		default:
 		}
-		if s := r.c.Status(); crashed || s.LastOutcome != "" && s.Run == "" {
-			break
+		if s := r.c.Status(); s.Run == "" && s.LastRun != "" {
+			return false
 		}
 	}
+	return false
+}
+
+func crashAt(t *testing.T, drill bool, at int, after bool, total int) Outcome {
+	r := newRig(t)
+	r.untraced = at%3 != 0 // every trace is twice the work
+	disk := r.j
+	cj := &crashJournal{Journal: disk, at: at, after: after, died: make(chan struct{}), die: r.p.kill}
+	r.j = cj
+	r.start().arm(drill)
+	crashed := r.driveUntil(cj.died)
 	r.c.Kill()
 	r.p.revive()
 	r.j = disk
 	if !crashed {
-		return false // the whole run has fewer writes
+		if at < total-1 { // an event more or less is nobody's fault
+			t.Errorf("the run ended before write %d of %d", at, total)
+		}
+		return ""
 	}
 	r.start()
 	defer r.close()
@@ -133,11 +178,8 @@ func crashAt(t *testing.T, drill bool, at int, after bool, outcomes map[Outcome]
 	} else {
 		r.wantState(allowed[rep.Outcome])
 	}
-	outcomes[rep.Outcome]++
-	for _, s := range r.p.side {
-		if s.marker != "" || s.holder != nil {
-			t.Errorf("%s: marker %q, lock %v left behind", s.which, s.marker, s.holder)
-		}
+	if left := r.p.left(); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 	count := func(what string) (n int) {
 		for _, s := range r.p.statements() {
@@ -148,12 +190,12 @@ func crashAt(t *testing.T, drill bool, at int, after bool, outcomes map[Outcome]
 		return n
 	}
 	if n := count("demote source"); n > 1 {
-		t.Errorf("S2 was sent %d times: %v", n, r.p.sent)
+		t.Errorf("S2 was sent %d times: %v", n, r.p.touched())
 	}
 	if runs, _ := r.c.Runs(t.Context()); len(runs) != 1 {
 		t.Errorf("%d runs of one arming", len(runs))
 	}
-	return true
+	return rep.Outcome
 }
 
 // TestLostAnswer loses the answer of each statement, once, whatever became of
@@ -170,13 +212,13 @@ func TestLostAnswer(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r := newRig(t)
 					lost := false
-					r.p.answer = func(s cutover.Statement) fate {
+					r.p.onStatement(func(_ *servers, s cutover.Statement) fate {
 						if !lost && fmt.Sprintf("%s %s", s.Kind, s.Side) == st {
 							lost = true
 							return f
 						}
 						return fate{lands: true}
-					}
+					})
 					r.start().arm(false)
 					defer r.close()
 					r.fire()
@@ -218,16 +260,16 @@ func TestJournalFails(t *testing.T) {
 		full := &crashJournal{Journal: disk, at: -1, died: make(chan struct{}), die: func() {}}
 		r.j = full
 		var once sync.Once
-		r.p.answer = func(st cutover.Statement) fate {
+		r.p.onStatement(func(_ *servers, st cutover.Statement) fate {
 			if st.Kind == cutover.RequireSecondary {
 				once.Do(func() { close(full.died) }) // the disk is full from here on
 			}
 			return fate{lands: true}
-		}
+		})
 		r.start().arm(false)
 		r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
 		time.Sleep(30 * time.Second)
-		if r.p.side[hadr.Source].rsstc != 0 {
+		if !strings.Contains(r.p.state(), "rsstc 0, target") {
 			t.Error("RSSTC=1 stands while the journal cannot be written")
 		}
 		got := r.p.statements()
@@ -274,7 +316,7 @@ func TestTwoControllers(t *testing.T) {
 			}
 		}
 		if n > 1 {
-			t.Errorf("both acted: %v", a.p.sent)
+			t.Errorf("both acted: %v", a.p.touched())
 		}
 		if w := a.p.wrong(); len(w) > 0 {
 			t.Error(w)

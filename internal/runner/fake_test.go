@@ -19,8 +19,27 @@ import (
 // pair is two servers in memory with a distributed AG between them: just
 // enough of SQL Server to tell whether a commit is lost, whether two sides are
 // primary, and what was sent. A log is a number.
-type pair struct {
-	mu     sync.Mutex
+//
+// The controller's goroutines read and change it while a test looks: nothing
+// of it is reached but through with.
+type pair struct{ guarded[servers] }
+
+// guarded is a value that is only reached under its lock.
+type guarded[T any] struct {
+	mu sync.Mutex
+	v  T
+}
+
+// with runs f alone with the value. f must not keep the pointer.
+func (g *guarded[T]) with(f func(*T)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f(&g.v)
+}
+
+// servers is what a pair holds. Its methods, and those of fakeSide that do not
+// lock themselves, want the lock held.
+type servers struct {
 	dbs    []string
 	side   map[hadr.Side]*fakeSide
 	link   bool
@@ -31,9 +50,10 @@ type pair struct {
 	frozen bool     // the process is dead: nothing reaches a server any more
 	reads  int
 
-	// answer decides what becomes of a statement that passed its guards.
-	answer func(st cutover.Statement) fate
-	// proofFails keeps the target's log below the source's.
+	// answer decides what becomes of a statement that passed its guards. It is
+	// called with the lock held.
+	answer func(v *servers, st cutover.Statement) fate
+	// stuckTarget keeps the target's log below the source's.
 	stuckTarget bool
 	latency     time.Duration
 }
@@ -46,8 +66,9 @@ type fate struct {
 	err   error         // the answer
 }
 
+// fakeSide is what one side holds.
 type fakeSide struct {
-	p      *pair
+	v      *servers
 	which  hadr.Side
 	role   hadr.Role
 	mode   hadr.Mode
@@ -57,15 +78,19 @@ type fakeSide struct {
 	holder *fakeLock
 	start  int
 	down   bool
+	stolen bool // the lock is not held any more, and the session does not know
 }
 
 func newPair(n int) *pair {
-	p := &pair{link: true, side: map[hadr.Side]*fakeSide{}, acked: 100, latency: time.Millisecond}
+	p := &pair{}
+	p.v = servers{link: true, acked: 100, latency: time.Millisecond}
 	for i := range n {
-		p.dbs = append(p.dbs, fmt.Sprintf("db%03d", i+1))
+		p.v.dbs = append(p.v.dbs, fmt.Sprintf("db%03d", i+1))
 	}
-	p.side[hadr.Source] = &fakeSide{p: p, which: hadr.Source, role: hadr.RolePrimary, mode: hadr.ModeAsynchronous, log: 100, start: 1}
-	p.side[hadr.Target] = &fakeSide{p: p, which: hadr.Target, role: hadr.RoleSecondary, mode: hadr.ModeAsynchronous, log: 100, start: 1}
+	side := func(which hadr.Side, role hadr.Role) *fakeSide {
+		return &fakeSide{v: &p.v, which: which, role: role, mode: hadr.ModeAsynchronous, log: 100, start: 1}
+	}
+	p.v.side = map[hadr.Side]*fakeSide{hadr.Source: side(hadr.Source, hadr.RolePrimary), hadr.Target: side(hadr.Target, hadr.RoleSecondary)}
 	return p
 }
 
@@ -78,36 +103,41 @@ func fakeErr(op string, class sqlserver.Class, text string) error {
 // kill makes the process dead for the servers: sessions end, nothing is
 // taken any more.
 func (p *pair) kill() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.frozen = true
-	for _, s := range p.side {
-		s.holder = nil
-	}
+	p.with(func(v *servers) {
+		v.frozen = true
+		for _, s := range v.side {
+			s.holder = nil
+		}
+	})
 }
 
-func (p *pair) revive() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.frozen = false
+func (p *pair) revive() { p.with(func(v *servers) { v.frozen = false }) }
+
+// onStatement sets what becomes of every statement from now on. f is called
+// with the lock held.
+func (p *pair) onStatement(f func(*servers, cutover.Statement) fate) {
+	p.with(func(v *servers) { v.answer = f })
 }
 
 // write is a client's commit; false if it was not acknowledged.
-func (p *pair) write() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ship()
+func (p *pair) write() (done bool) {
+	p.with(func(v *servers) { done = v.write() })
+	return done
+}
+
+func (v *servers) write() bool {
+	v.ship()
 	for _, which := range []hadr.Side{hadr.Source, hadr.Target} {
-		s, o := p.side[which], p.side[which.Other()]
-		if s.role != hadr.RolePrimary || s.down || which == hadr.Source && p.quiet {
+		s, o := v.side[which], v.side[which.Other()]
+		if s.role != hadr.RolePrimary || s.down || which == hadr.Source && v.quiet {
 			continue
 		}
-		together := p.link && s.mode == hadr.ModeSynchronous && o.mode == hadr.ModeSynchronous && o.role == hadr.RoleSecondary && !o.down && !p.stuckTarget
+		together := v.link && s.mode == hadr.ModeSynchronous && o.mode == hadr.ModeSynchronous && o.role == hadr.RoleSecondary && !o.down && !v.stuckTarget
 		if s.rsstc == 1 && !together {
 			return false
 		}
 		s.log++
-		p.acked = s.log
+		v.acked = s.log
 		if together {
 			o.log = s.log
 		}
@@ -116,19 +146,19 @@ func (p *pair) write() bool {
 	return false
 }
 
-func (p *pair) ship() {
-	if !p.link || p.stuckTarget {
+func (v *servers) ship() {
+	if !v.link || v.stuckTarget {
 		return
 	}
-	for _, s := range p.side {
-		if o := p.side[s.which.Other()]; s.role == hadr.RolePrimary && o.role == hadr.RoleSecondary && o.log < s.log {
+	for _, s := range v.side {
+		if o := v.side[s.which.Other()]; s.role == hadr.RolePrimary && o.role == hadr.RoleSecondary && o.log < s.log {
 			o.log = s.log
 		}
 	}
 }
 
-func (p *pair) land(k cutover.Kind, which hadr.Side) {
-	s, o := p.side[which], p.side[which.Other()]
+func (v *servers) land(k cutover.Kind, which hadr.Side) {
+	s, o := v.side[which], v.side[which.Other()]
 	switch k {
 	case cutover.SetSynchronous:
 		s.mode = hadr.ModeSynchronous
@@ -139,7 +169,7 @@ func (p *pair) land(k cutover.Kind, which hadr.Side) {
 	case cutover.ReleaseSecondary:
 		s.rsstc = 0
 	case cutover.Demote:
-		p.ship()
+		v.ship()
 		s.role = hadr.RoleSecondary
 	case cutover.Promote:
 		if s.role == hadr.RolePrimary {
@@ -147,39 +177,60 @@ func (p *pair) land(k cutover.Kind, which hadr.Side) {
 		}
 		s.role = hadr.RolePrimary
 		if o.role == hadr.RolePrimary {
-			p.errs = append(p.errs, "two primaries")
+			v.errs = append(v.errs, "two primaries")
 		}
-		if s.log < p.acked {
-			p.errs = append(p.errs, "an acknowledged commit is lost")
+		if s.log < v.acked {
+			v.errs = append(v.errs, "an acknowledged commit is lost")
 		}
 	}
 }
 
-// server is one side as a Server.
-func (p *pair) server(s hadr.Side) Server { return p.side[s] }
+// fakeServer is one side as a Server. It takes the lock itself.
+type fakeServer struct {
+	p     *pair
+	which hadr.Side
+}
 
-func (s *fakeSide) Read(ctx context.Context, w Want) (*hadr.Reading, error) {
+func (p *pair) server(s hadr.Side) Server { return fakeServer{p, s} }
+
+// with runs f alone with this side, if it answers.
+func (s fakeServer) with(op string, f func(*fakeSide) error) (err error) {
+	s.p.with(func(v *servers) {
+		side := v.side[s.which]
+		if side.down || v.frozen {
+			err = fakeErr(op, sqlserver.ClassConnect, "it does not answer")
+			return
+		}
+		err = f(side)
+	})
+	return err
+}
+
+func (s fakeServer) Read(ctx context.Context, w Want) (r *hadr.Reading, err error) {
 	began := time.Now()
-	time.Sleep(s.p.latency)
-	s.p.mu.Lock()
-	defer s.p.mu.Unlock()
-	s.p.reads++
-	if s.down || s.p.frozen || ctx.Err() != nil {
-		return nil, fakeErr("read", sqlserver.ClassConnect, "it does not answer")
-	}
-	s.p.ship()
-	return s.reading(began, w), nil
+	var latency time.Duration
+	s.p.with(func(v *servers) { latency, v.reads = v.latency, v.reads+1 })
+	time.Sleep(latency)
+	err = s.with("read", func(side *fakeSide) error {
+		if ctx.Err() != nil {
+			return fakeErr("read", sqlserver.ClassConnect, "it did not answer in time")
+		}
+		side.v.ship()
+		r = side.reading(began, w)
+		return nil
+	})
+	return r, err
 }
 
 func (s *fakeSide) reading(began time.Time, w Want) *hadr.Reading {
-	p, o := s.p, s.p.side[s.which.Other()]
+	v, o := s.v, s.v.side[s.which.Other()]
 	ags := map[hadr.Side]string{hadr.Source: "OnPremAG", hadr.Target: "AzureAG"}
 	member := func(which hadr.Side, url string) hadr.Member {
 		m := hadr.Member{Name: ags[which], ReplicaID: "m-" + string(which), EndpointURL: url, Mode: s.mode, IsLocal: hadr.Some(which == s.which)}
 		if which == s.which {
 			m.Role, m.Connected = s.role, hadr.Some(true)
 		} else {
-			m.Connected = hadr.Some(p.link && !o.down)
+			m.Connected = hadr.Some(v.link && !o.down)
 		}
 		return m
 	}
@@ -207,7 +258,7 @@ func (s *fakeSide) reading(began time.Time, w Want) *hadr.Reading {
 	if s.role == hadr.RolePrimary {
 		rw = "read_write"
 	}
-	for _, n := range p.dbs {
+	for _, n := range v.dbs {
 		d := hadr.Database{Name: n, Joined: hadr.Some(true), State: hadr.DBOnline, Updateability: rw,
 			Own: &hadr.Replica{Name: string(s.which) + "-1", Sync: hadr.Synchronized, Health: "healthy", State: hadr.DBOnline, Suspended: hadr.Some(false),
 				LastHardened: testLSN(s.log + 1), EndOfLog: testLSN(s.log), RedoQueue: hadr.Some[int64](0), RedoRate: hadr.Some[int64](1 << 20)}}
@@ -235,34 +286,26 @@ func (s *fakeSide) identity() hadr.Identity {
 		EngineEdition: 3, ServerUTC: hadr.Some(time.Now()), HadrEnabled: hadr.Some(true), Platform: "windows"}
 }
 
-func (s *fakeSide) Close() error { return nil }
+func (s fakeServer) Close() error { return nil }
 
-func (s *fakeSide) ClearRequired(context.Context) error {
-	s.p.mu.Lock()
-	defer s.p.mu.Unlock()
-	if s.down || s.p.frozen {
-		return fakeErr("clear required", sqlserver.ClassConnect, "it does not answer")
-	}
-	return s.carry(cutover.Statement{Kind: cutover.ReleaseSecondary, Side: s.which})
+func (s fakeServer) ClearRequired(context.Context) error {
+	return s.with("clear required", func(side *fakeSide) error {
+		return side.v.carry(s.p, cutover.Statement{Kind: cutover.ReleaseSecondary, Side: s.which})
+	})
 }
 
 // carry is a statement that passed its guards.
-func (s *fakeSide) carry(st cutover.Statement) error {
-	p := s.p
-	p.sent = append(p.sent, fmt.Sprintf("%s %s", st.Kind, st.Side))
+func (v *servers) carry(p *pair, st cutover.Statement) error {
+	v.sent = append(v.sent, fmt.Sprintf("%s %s", st.Kind, st.Side))
 	f := fate{lands: true}
-	if p.answer != nil {
-		f = p.answer(st)
+	if v.answer != nil {
+		f = v.answer(v, st)
 	}
 	switch {
 	case f.lands && f.later > 0:
-		time.AfterFunc(f.later, func() {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.land(st.Kind, st.Side)
-		})
+		time.AfterFunc(f.later, func() { p.with(func(v *servers) { v.land(st.Kind, st.Side) }) })
 	case f.lands:
-		p.land(st.Kind, st.Side)
+		v.land(st.Kind, st.Side)
 	}
 	if f.lost {
 		return fakeErr(string(st.Kind), sqlserver.ClassUnknown, "the connection was reset")
@@ -270,47 +313,52 @@ func (s *fakeSide) carry(st cutover.Statement) error {
 	return f.err
 }
 
-func (s *fakeSide) Lock(context.Context, string) (Lock, error) {
-	s.p.mu.Lock()
-	defer s.p.mu.Unlock()
-	switch {
-	case s.down || s.p.frozen:
-		return nil, fakeErr("lock", sqlserver.ClassConnect, "it does not answer")
-	case s.holder != nil:
-		return nil, fakeErr("lock", sqlserver.ClassRetry, "somebody else holds it")
-	}
-	s.p.sent = append(s.p.sent, "lock "+string(s.which))
-	l := &fakeLock{s: s, id: s.identity()}
-	s.holder = l
-	return l, nil
+func (s fakeServer) Lock(context.Context, string) (l Lock, err error) {
+	err = s.with("lock", func(side *fakeSide) error {
+		if side.holder != nil {
+			return fakeErr("lock", sqlserver.ClassRetry, "somebody else holds it")
+		}
+		side.v.sent = append(side.v.sent, "lock "+string(s.which))
+		side.holder, side.stolen = &fakeLock{s: s, id: side.identity()}, false
+		l = side.holder
+		return nil
+	})
+	return l, err
 }
 
 type fakeLock struct {
-	s  *fakeSide
+	s  fakeServer
 	id hadr.Identity
 }
 
 func (l *fakeLock) Identity() hadr.Identity { return l.id }
 
-func (l *fakeLock) Alive() bool {
-	l.s.p.mu.Lock()
-	defer l.s.p.mu.Unlock()
-	return l.s.holder == l
+func (l *fakeLock) Alive() (alive bool) {
+	l.s.p.with(func(v *servers) { alive = v.side[l.s.which].holder == l })
+	return alive
 }
 
-func (l *fakeLock) Held(context.Context) (bool, error) { return l.Alive(), nil }
+func (l *fakeLock) Held(context.Context) (held bool, err error) {
+	l.s.p.with(func(v *servers) {
+		s := v.side[l.s.which]
+		held = s.holder == l && !s.stolen
+	})
+	return held, nil
+}
 
 // in runs f inside the session, if there still is one.
-func (l *fakeLock) in(op string, f func(s *fakeSide) error) error {
-	l.s.p.mu.Lock()
-	defer l.s.p.mu.Unlock()
-	switch {
-	case l.s.holder != l:
-		return fakeErr(op, sqlserver.ClassLockLost, "the session has ended")
-	case l.s.down || l.s.p.frozen:
-		return fakeErr(op, sqlserver.ClassUnknown, "it does not answer")
-	}
-	return f(l.s)
+func (l *fakeLock) in(op string, f func(s *fakeSide) error) (err error) {
+	l.s.p.with(func(v *servers) {
+		switch s := v.side[l.s.which]; {
+		case s.holder != l:
+			err = fakeErr(op, sqlserver.ClassLockLost, "the session has ended")
+		case s.down || v.frozen:
+			err = fakeErr(op, sqlserver.ClassUnknown, "it does not answer")
+		default:
+			err = f(s)
+		}
+	})
+	return err
 }
 
 func (l *fakeLock) Do(_ context.Context, st cutover.Statement, g Guard) error {
@@ -319,13 +367,15 @@ func (l *fakeLock) Do(_ context.Context, st cutover.Statement, g Guard) error {
 			return fakeErr(string(st.Kind), sqlserver.ClassGuardRefused, why)
 		}
 		switch {
+		case s.stolen:
+			return no("the lock is not held")
 		case g.Run == "" || s.marker != g.Run:
 			return no("the run id is not ours")
 		case g.Role != s.role:
 			return no("the role is " + string(s.role))
 		case g.ServerName != s.identity().ServerName || g.StartTime != s.identity().StartTime:
 			return no("another instance")
-		case !slices.Equal(g.Databases, s.p.dbs):
+		case !slices.Equal(g.Databases, s.v.dbs):
 			return no("another set of databases")
 		case st.Kind == cutover.Promote && len(g.AtLeast) == 0 && !g.NoProof:
 			return no("no proof")
@@ -335,7 +385,7 @@ func (l *fakeLock) Do(_ context.Context, st cutover.Statement, g Guard) error {
 				return no("below the proof")
 			}
 		}
-		return s.carry(st)
+		return s.v.carry(l.s.p, st)
 	})
 }
 
@@ -345,7 +395,7 @@ func (l *fakeLock) WriteRun(_ context.Context, run string) error {
 			return fakeErr("write run id", sqlserver.ClassGuardRefused, "another id")
 		}
 		s.marker = run
-		s.p.sent = append(s.p.sent, "mark "+string(s.which))
+		s.v.sent = append(s.v.sent, "mark "+string(s.which))
 		return nil
 	})
 }
@@ -360,7 +410,7 @@ func (l *fakeLock) ClearRun(_ context.Context, run string) error {
 		if s.marker == run {
 			s.marker = ""
 		}
-		s.p.sent = append(s.p.sent, "unmark "+string(s.which))
+		s.v.sent = append(s.v.sent, "unmark "+string(s.which))
 		return nil
 	})
 }
@@ -370,34 +420,59 @@ func (l *fakeLock) ProbeMarker(context.Context) error {
 }
 
 func (l *fakeLock) Release() error {
-	l.s.p.mu.Lock()
-	defer l.s.p.mu.Unlock()
-	if l.s.holder == l {
-		l.s.holder = nil
-	}
+	l.s.p.with(func(v *servers) {
+		if s := v.side[l.s.which]; s.holder == l {
+			s.holder = nil
+		}
+	})
 	return nil
 }
 
 // state is what the servers are in the end.
-func (p *pair) state() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s, t := p.side[hadr.Source], p.side[hadr.Target]
-	return fmt.Sprintf("source %s rsstc %d, target %s rsstc %d", s.role, s.rsstc, t.role, t.rsstc)
+func (p *pair) state() (text string) {
+	p.with(func(v *servers) {
+		s, t := v.side[hadr.Source], v.side[hadr.Target]
+		text = fmt.Sprintf("source %s rsstc %d, target %s rsstc %d", s.role, s.rsstc, t.role, t.rsstc)
+	})
+	return text
 }
 
+// touched is everything that was done to a server, in order.
+func (p *pair) touched() (sent []string) {
+	p.with(func(v *servers) { sent = slices.Clone(v.sent) })
+	return sent
+}
+
+// statements are those of touched that move something.
 func (p *pair) statements() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(p.sent), func(s string) bool {
+	return slices.DeleteFunc(p.touched(), func(s string) bool {
 		return strings.HasPrefix(s, "lock") || strings.HasPrefix(s, "mark") || strings.HasPrefix(s, "unmark")
 	})
 }
 
-func (p *pair) wrong() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.errs)
+// left is every lock and marker that stands.
+func (p *pair) left() (out []string) {
+	p.with(func(v *servers) {
+		for _, s := range v.side {
+			if s.holder != nil {
+				out = append(out, "lock "+string(s.which))
+			}
+			if s.marker != "" {
+				out = append(out, "mark "+string(s.which)+" "+s.marker)
+			}
+		}
+	})
+	return out
+}
+
+func (p *pair) wrong() (errs []string) {
+	p.with(func(v *servers) { errs = slices.Clone(v.errs) })
+	return errs
+}
+
+// set changes one side.
+func (p *pair) set(which hadr.Side, f func(*fakeSide)) {
+	p.with(func(v *servers) { f(v.side[which]) })
 }
 
 // testRender is a plan's SQL in tests.
@@ -408,35 +483,55 @@ func testRender(k cutover.Kind, group, source, target string) (string, error) {
 // fakeHooks are hooks that do what the demo's do: they stop and start the
 // writer.
 type fakeHooks struct {
-	p    *pair
-	mu   sync.Mutex
-	ran  []string
-	env  map[string]string
-	fail map[string]error
+	p *pair
+	guarded[hooksRan]
 }
 
-func (h *fakeHooks) hookNames() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Clone(h.ran)
+type hooksRan struct {
+	names []string
+	env   map[string]string // of the last one
+	fail  map[string]error
 }
 
-func (h *fakeHooks) Run(_ context.Context, _ config.Hook, env map[string]string) (string, error) {
+func newHooksFor(p *pair) *fakeHooks {
+	h := &fakeHooks{p: p}
+	h.v.fail = map[string]error{}
+	return h
+}
+
+func (h *fakeHooks) names() (names []string) {
+	h.with(func(v *hooksRan) { names = slices.Clone(v.names) })
+	return names
+}
+
+func (h *fakeHooks) env() (env map[string]string) {
+	h.with(func(v *hooksRan) { env = maps.Clone(v.env) })
+	return env
+}
+
+// fail makes a hook fail from now on; nil lets it work again.
+func (h *fakeHooks) fail(name string, err error) {
+	h.with(func(v *hooksRan) { v.fail[name] = err })
+}
+
+func (h *fakeHooks) Run(_ context.Context, _ config.Hook, env map[string]string) (out string, err error) {
 	name := env["DAG_HOOK"]
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ran = append(h.ran, name)
-	h.env = maps.Clone(env)
-	if err := h.fail[name]; err != nil {
-		return "it said no", err
+	h.with(func(v *hooksRan) {
+		v.names, v.env = append(v.names, name), maps.Clone(env)
+		if err = v.fail[name]; err != nil {
+			out = "it said no"
+		}
+	})
+	if err != nil {
+		return out, err
 	}
-	h.p.mu.Lock()
-	defer h.p.mu.Unlock()
-	switch name {
-	case "quiesce":
-		h.p.quiet = true
-	case "unquiesce":
-		h.p.quiet = false
-	}
+	h.p.with(func(v *servers) {
+		switch name {
+		case "quiesce":
+			v.quiet = true
+		case "unquiesce":
+			v.quiet = false
+		}
+	})
 	return "ok " + name, nil
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/dag-exporter/dag_exporter/internal/config"
+	"github.com/dag-exporter/dag_exporter/internal/cutover"
 	"github.com/dag-exporter/dag_exporter/internal/hadr"
 	"github.com/dag-exporter/dag_exporter/internal/journal"
 )
@@ -61,6 +63,7 @@ func NewFleet(cs ...*Controller) *Fleet {
 	f := &Fleet{controllers: cs, byName: map[string]*Controller{}, metrics: newFleetMetrics()}
 	for _, c := range cs {
 		f.byName[c.Name()] = c
+		c.others = func(groups []string) string { return f.others(c, groups) }
 	}
 	return f
 }
@@ -72,6 +75,32 @@ func (f *Fleet) Get(dag string) (API, bool) {
 		return nil, false
 	}
 	return c, true
+}
+
+// others is a run of another DAG that one of these local AGs is a member of too.
+func (f *Fleet) others(asks *Controller, groups []string) string {
+	for _, c := range f.controllers {
+		if c == asks {
+			continue
+		}
+		c.mu.Lock()
+		run, busy := c.base.Run, c.busy
+		c.mu.Unlock()
+		if slices.ContainsFunc(busy, func(g string) bool { return slices.Contains(groups, g) }) {
+			return run + " of " + c.Name()
+		}
+	}
+	return ""
+}
+
+// groups are the local AGs of a plan, by group id.
+func groups(p cutover.Plan) (out []string) {
+	for _, g := range []string{p.Source.AGGroupID, p.Target.AGGroupID} {
+		if g != "" {
+			out = append(out, g)
+		}
+	}
+	return out
 }
 
 // All lists the DAGs in the order of the configuration.

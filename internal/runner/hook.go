@@ -74,7 +74,7 @@ func (r *realHooks) Run(ctx context.Context, h config.Hook, env map[string]strin
 
 func (r *realHooks) command(ctx context.Context, argv []string, env map[string]string, out io.Writer) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = os.Environ()
+	cmd.Env = withoutSecrets(os.Environ(), r.secrets())
 	for _, k := range sortedKeys(env) {
 		cmd.Env = append(cmd.Env, k+"="+env[k])
 	}
@@ -83,6 +83,18 @@ func (r *realHooks) command(ctx context.Context, argv []string, env map[string]s
 	ownGroup(cmd)
 	cmd.WaitDelay = time.Second
 	return cmd.Run()
+}
+
+// withoutSecrets is an environment without the variables that a DSN of ours was
+// made from: a hook moves an application, it has no business with the servers.
+// Short secrets only count as a whole value, or PATH would go with "bin".
+func withoutSecrets(environ, secrets []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		_, value, _ := strings.Cut(kv, "=")
+		return slices.ContainsFunc(secrets, func(s string) bool {
+			return s != "" && (value == s || len(s) >= 6 && strings.Contains(value, s))
+		})
+	})
 }
 
 func (r *realHooks) post(ctx context.Context, to string, env map[string]string, out io.Writer) error {

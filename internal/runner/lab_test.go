@@ -37,6 +37,7 @@ type bench struct {
 	c   *Controller
 	// around wraps the source's server.
 	around func(Server) Server
+	steps  guarded[[]cutover.TraceStep]
 }
 
 func newBench(t *testing.T) *bench {
@@ -77,7 +78,8 @@ func (b *bench) start() {
 		b.t.Cleanup(func() { _ = s.Close() })
 		servers[i] = s
 	}
-	c, err := New(Options{DAG: b.dag, Source: b.around(servers[0]), Target: servers[1], Journal: b.j, hooks: b.w})
+	c, err := New(Options{DAG: b.dag, Source: b.around(servers[0]), Target: servers[1], Journal: b.j, hooks: b.w,
+		trace: func(s cutover.TraceStep) { b.steps.with(func(v *[]cutover.TraceStep) { *v = append(*v, s) }) }})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -125,6 +127,30 @@ func (b *bench) run() *Report {
 		b.t.Fatal(err)
 	}
 	return rep
+}
+
+// checkTrace holds every round of the run, as it went over real connections,
+// against the model: see cutover.CheckTrace.
+func (b *bench) checkTrace() {
+	b.t.Helper()
+	var steps []cutover.TraceStep
+	b.steps.with(func(v *[]cutover.TraceStep) { steps = slices.Clone(*v) })
+	runs, err := b.j.Runs(b.dag.Name)
+	if err != nil || len(runs) != 1 || len(steps) < 10 {
+		b.t.Fatalf("%d runs, %d rounds, %v", len(runs), len(steps), err)
+	}
+	plan, err := decodePlan(runs[0])
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if bad := cutover.CheckTrace(plan, steps, false); len(bad) > 0 {
+		b.t.Errorf("the trace of %d rounds:\n%s", len(steps), strings.Join(bad, "\n"))
+	}
+	// Seen to fail: without the round that sent S2 it is no trace of the model.
+	n := slices.IndexFunc(steps, func(s cutover.TraceStep) bool { return s.Decision.Statement.Kind == cutover.Demote })
+	if n < 0 || len(cutover.CheckTrace(plan, slices.Delete(slices.Clone(steps), n, n+1), false)) == 0 {
+		b.t.Errorf("S2 (round %d) can be left out of the trace, and nobody notices", n)
+	}
 }
 
 // writer is a client of dbo.ledger that remembers what was acknowledged to
@@ -213,6 +239,13 @@ func (w *writer) acked() []int64 {
 	return slices.Clone(w.acks)
 }
 
+// hooks are the names of those that ran.
+func (w *writer) hooks() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.ran)
+}
+
 // missing rows: acknowledged, and not on that side.
 func (w *writer) missing(t *testing.T, side int) (lost []int64) {
 	t.Helper()
@@ -271,6 +304,7 @@ func TestLabCutover(t *testing.T) {
 	if strings.Contains(md.String(), lab.SAPassword) || strings.Contains(rep.Summary, lab.SAPassword) {
 		t.Error("the report holds a password")
 	}
+	b.checkTrace()
 	t.Logf("write-unavailable %.0f ms; %d commits", rep.WriteUnavailable*1000, len(b.w.acked()))
 }
 
@@ -309,6 +343,7 @@ func TestLabWayBack(t *testing.T) {
 	if lost := b.w.missing(t, 0); len(lost) > 0 {
 		t.Errorf("%d acknowledged rows are not on the source", len(lost))
 	}
+	b.checkTrace()
 }
 
 // beforeDemote does something immediately before S2.
@@ -343,13 +378,14 @@ func TestLabDryRun(t *testing.T) {
 	b.dag.Cutover.Mode = "dry_run"
 	b.start()
 	rep := b.run()
-	if rep.Outcome != OutcomeRehearsed || len(b.w.ran) > 0 {
+	if ran := b.w.hooks(); rep.Outcome != OutcomeRehearsed || len(ran) > 0 {
 		var md bytes.Buffer
 		_ = rep.Markdown(&md)
-		t.Fatalf("hooks %v\n%s", b.w.ran, md.String())
+		t.Fatalf("hooks %v\n%s", ran, md.String())
 	}
 	check, err := b.c.Check(t.Context())
 	if err != nil || check.Status.Source.Role != "primary" || check.Status.Target.Role != "secondary" || !strings.Contains(check.Status.Source.Modes, "asynchronous_commit") {
 		t.Errorf("after a dry run: %+v, %v", check, err)
 	}
+	b.checkTrace()
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,9 @@ const (
 	retryPoll = 100 * time.Millisecond // after an action that was not accepted
 	sickPoll  = time.Second            // while the journal cannot be written
 	heldCheck = 3 * time.Second        // for the server's answer whether the lock is ours
+	hotCheck  = 100 * time.Millisecond // the same, beyond the reading that it runs beside
+	evidence  = 2 * time.Second        // how old what S2 and S3 rest on may be when they are sent, beyond the reading itself
+	sweepPoll = time.Minute            // between tries to drop what an ended run of ours left in master
 )
 
 // everything a reading can contain.
@@ -34,7 +38,7 @@ func (c *Controller) loop() {
 	defer c.hub.close()
 	defer c.releaseLocks()
 	for {
-		poll := c.round()
+		poll := c.guarded(c.round)
 		if c.ctx.Err() != nil || c.mayStop() {
 			c.refuseManual("the webhook is shutting down")
 			return
@@ -70,12 +74,15 @@ func (c *Controller) round() time.Duration {
 	if c.ctx.Err() != nil {
 		return 0
 	}
-	if c.refusal != "" {
-		c.publish(obs, cutover.Plan{Settings: settings(c.o.DAG, false)}, nil, cutover.Decision{Action: cutover.ActionWait, Reason: c.refusal}, now)
-		return c.o.IdlePoll
-	}
 	if c.run != nil && !c.run.intent.Active() {
 		return c.end() // the intent says it is over, the journal could not be told yet
+	}
+	if c.refusal != "" {
+		if c.takenOver(obs, now) {
+			return c.end()
+		}
+		c.publish(obs, cutover.Plan{Settings: settings(c.o.DAG, false)}, nil, cutover.Decision{Action: cutover.ActionWait, Reason: c.refusal}, now)
+		return c.o.IdlePoll
 	}
 	var plan cutover.Plan
 	var intent cutover.Intent
@@ -83,12 +90,22 @@ func (c *Controller) round() time.Duration {
 	if c.run != nil {
 		plan, intent = c.run.plan, c.run.intent
 	} else {
-		plan, planErr = c.buildPlan(obs)
+		intent = c.rest
+		if plan, planErr = c.buildPlan(obs); planErr != nil {
+			// A page names its statements though one side is gone.
+			if p, err := cutover.PartialPlan(settings(c.o.DAG, false), obs.Source.Reading, obs.Target.Reading, c.o.Render); err == nil {
+				plan = p
+			}
+		}
 	}
 	d := cutover.Decide(plan, intent, obs, now)
 	c.want = d.Want
+	if c.run == nil {
+		c.rest = d.Intent
+	}
 	c.publish(obs, plan, planErr, d, now)
 	if d.Action != cutover.ActionWait && d.Action != cutover.ActionPage && c.seen() != version {
+		c.putBack(manual)
 		return 0 // somebody said something meanwhile: look again before acting
 	}
 	if d.Action == cutover.ActionStart {
@@ -98,8 +115,15 @@ func (c *Controller) round() time.Duration {
 		manual.reply <- startReply{err: c.notStarted(manual, planErr, d)}
 	}
 	if c.run == nil {
+		c.sweepEnded(now)
 		return c.idle(d)
 	}
+	if bad := cutover.Audit(&c.run.plan, c.run.intent, &obs, d); len(bad) > 0 {
+		// Better a page than an act that the engine should never have asked for.
+		panic("the engine broke a rule of its own, and nothing was sent: " + strings.Join(bad, "; "))
+	}
+	c.traced(&cutover.TraceStep{At: now, Before: c.run.intent, Observation: obs, Decision: d})
+	defer c.traced(nil)
 	events := c.events(d, now)
 	if err := c.put(d.Intent, events...); err != nil {
 		return c.journalFailed(err, obs)
@@ -107,7 +131,7 @@ func (c *Controller) round() time.Duration {
 	if d.Action == cutover.ActionFinish {
 		return c.end()
 	}
-	return c.act(d)
+	return c.act(d, now)
 }
 
 // idle is what is left of a round without a run.
@@ -176,7 +200,23 @@ func (c *Controller) observe(manual *manualStart) cutover.Observation {
 		}
 	}
 	obs.Outside = c.outside(manual, time.Now())
+	obs.Outside.OtherRun = c.otherRun(obs)
 	return obs
+}
+
+// otherRun is the unfinished run of another DAG that shares a local AG with
+// this one: two moves of one AG at the same time are nobody's plan.
+func (c *Controller) otherRun(obs cutover.Observation) string {
+	if c.others == nil {
+		return ""
+	}
+	var ids []string
+	for _, r := range []*hadr.Reading{obs.Source.Reading, obs.Target.Reading} {
+		if r != nil && r.Local.GroupID != "" {
+			ids = append(ids, r.Local.GroupID)
+		}
+	}
+	return c.others(ids)
 }
 
 func order(first hadr.Side) [2]hadr.Side {
@@ -194,27 +234,58 @@ func (c *Controller) readSide(s hadr.Side, want Want) cutover.SideObservation {
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
 	var so cutover.SideObservation
+	held := c.askBeside(s)
 	r, err := c.side[s].Read(ctx, want)
 	if err != nil {
 		so.Failure, so.Class = err.Error(), failureClass(err)
 	} else {
 		so.Reading = r
 	}
-	so.Lock = c.lockState(s, r)
+	so.Lock = c.lockState(s, r, held)
 	return so
 }
 
-// lockState says whether the lock of a side is ours. While every millisecond
-// counts only what is known without asking is used: each guarded statement
-// asks the server itself.
-func (c *Controller) lockState(s hadr.Side, r *hadr.Reading) cutover.LockState {
+// askBeside asks the server, in the session that holds a side's lock, whether
+// it still does, while the reading of that side is under way: where every
+// millisecond counts it costs none. nil where nothing is asked.
+func (c *Controller) askBeside(s hadr.Side) <-chan bool {
+	l := c.locks[s]
+	if l == nil || !c.hot() {
+		return nil
+	}
+	lost := make(chan bool, 1)
+	ctx, cancel := context.WithTimeout(c.ctx, heldCheck)
+	go func() {
+		defer cancel()
+		held, err := l.Held(ctx)
+		lost <- err == nil && !held
+	}()
+	return lost
+}
+
+// lockState says whether the lock of a side is ours. Where that could not be
+// asked in time it counts as held: each guarded statement asks the server
+// itself, in its own batch, and nothing else rests on it.
+func (c *Controller) lockState(s hadr.Side, r *hadr.Reading, beside <-chan bool) cutover.LockState {
 	l := c.locks[s]
 	switch {
 	case l == nil:
 		return cutover.LockNone
 	case !l.Alive(), r != nil && !l.Identity().SameInstance(r.Identity):
 		return cutover.LockLost
-	case c.hot():
+	case beside != nil:
+		t := time.NewTimer(hotCheck)
+		defer t.Stop()
+		select {
+		case lost := <-beside:
+			if lost {
+				return cutover.LockLost
+			}
+		case <-t.C:
+		}
+		if !l.Alive() {
+			return cutover.LockLost
+		}
 		return cutover.LockHeld
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, heldCheck)
@@ -272,7 +343,7 @@ func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover
 		reply("", err)
 		return c.journalFailed(err, obs)
 	}
-	c.sick = nil
+	c.well()
 	written, _ := json.Marshal(intent) // the journal has just done the same
 	c.run = &activeRun{head: head, plan: plan, intent: intent, written: written, manual: manual != nil}
 	c.gates = map[cutover.Gate]cutover.GateState{}
@@ -280,7 +351,7 @@ func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover
 		c.dry.reset()
 	}
 	c.mu.Lock()
-	c.intent, c.lastRun = intent, head
+	c.intent, c.lastRun, c.busy = intent, head, groups(plan)
 	if c.state.Arming != nil && c.state.Arming.Generation == arming.Generation {
 		spent := *c.state.Arming
 		spent.Spent = id
@@ -330,10 +401,7 @@ func (c *Controller) put(next cutover.Intent, events ...journal.Event) error {
 	if err := c.o.Journal.Put(c.run.head.ID, next, events...); err != nil {
 		return err
 	}
-	if c.sick != nil {
-		c.log.Info("the journal can be written again", "run", c.run.head.ID)
-		c.sick = nil
-	}
+	c.well()
 	before := c.run.intent.Phase
 	c.run.intent, c.run.written = next, b
 	c.mu.Lock()
@@ -356,34 +424,49 @@ func (c *Controller) journalFailed(err error, obs cutover.Observation) time.Dura
 		c.log.Error("the journal cannot be written: nothing is sent until it can", "error", err)
 	}
 	c.sick = err
-	c.setReason("the journal cannot be written, so nothing is sent: " + err.Error())
-	c.emit("page", "the journal cannot be written, so nothing is sent: "+err.Error())
-	r := obs.Source.Reading
-	if c.run != nil && required(c.run.intent) && r != nil && r.DAG.Role == hadr.RolePrimary && (!r.DAG.RSSTC.OK || r.DAG.RSSTC.V != 0) {
-		ctx, cancel := context.WithTimeout(c.ctx, c.o.StatementTimeout)
-		defer cancel()
-		if err := c.side[hadr.Source].ClearRequired(ctx); err != nil {
-			c.log.Error("RSSTC=0 on the source failed", "run", c.run.head.ID, "error", err)
-		}
-	}
+	text := "the journal cannot be written, so nothing is sent: " + err.Error()
+	c.setReason(text)
+	c.trouble("journal", text, "make room on the disk of --storage.path, or repair it: the engine goes on by itself")
+	c.emit("page", text)
+	c.unfence(obs.Source.Reading)
 	return sickPoll
 }
 
-// required reports that RSSTC=1 may stand because of this run.
-func required(i cutover.Intent) bool {
-	for _, s := range i.Sent {
-		if s.Statement.Kind == cutover.RequireSecondary && s.Outcome != cutover.SentRefused {
-			return true
-		}
+// unfence takes RSSTC=1 back without the journal: where this run may have set
+// it, and the source reads PRIMARY, or cannot be read and was never demoted by
+// us. On a demoted source it stays, it fences.
+func (c *Controller) unfence(r *hadr.Reading) {
+	if c.run == nil || c.refusal != "" || !required(c.run.intent) {
+		return
 	}
-	return false
+	switch {
+	case r == nil && mayBeSent(c.run.intent, cutover.Demote):
+		return
+	case r != nil && (r.DAG.Role != hadr.RolePrimary || r.DAG.RSSTC.OK && r.DAG.RSSTC.V == 0):
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, c.o.StatementTimeout)
+	defer cancel()
+	if err := c.side[hadr.Source].ClearRequired(ctx); err != nil {
+		c.log.Error("RSSTC=0 on the source failed", "run", c.run.head.ID, "error", err)
+	}
+}
+
+// required reports that RSSTC=1 may stand because of this run.
+func required(i cutover.Intent) bool { return mayBeSent(i, cutover.RequireSecondary) }
+
+// mayBeSent reports an entry of this statement that was not surely refused.
+func mayBeSent(i cutover.Intent, k cutover.Kind) bool {
+	return slices.ContainsFunc(i.Sent, func(s cutover.Sent) bool {
+		return s.Statement.Kind == k && s.Outcome != cutover.SentRefused
+	})
 }
 
 // end closes the run in the journal. It is tried until it succeeds.
 func (c *Controller) end() time.Duration {
 	run, i := c.run.head, c.run.intent
 	outcome := string(i.Outcome)
-	real := c.dry == nil
+	real := run.Mode == string(ModeExecute) // not: this process's mode
 	if !real && (i.Outcome == cutover.OutcomeDone || i.Outcome == cutover.OutcomeDrilled) {
 		outcome = string(OutcomeRehearsed)
 	}
@@ -402,14 +485,15 @@ func (c *Controller) end() time.Duration {
 			}
 		}
 	}
-	if real {
+	if real && c.dry == nil {
 		c.sweep(run.ID)
 	}
 	text := fmt.Sprintf("%s ended: %s", run.Kind, outcome)
 	if err := c.o.Journal.End(run.ID, ended, outcome, i, change, journal.NewEvent(ended, "run", text, nil)); err != nil {
 		return c.journalFailed(err, cutover.Observation{})
 	}
-	c.sick = nil
+	c.well()
+	c.refusal = ""
 	c.releaseLocks()
 	if c.dry != nil {
 		c.dry.reset() // from here on the readings are what they are again
@@ -418,7 +502,7 @@ func (c *Controller) end() time.Duration {
 	change(&c.state)
 	c.intent, c.lastRun = i, run
 	c.lastRun.Ended, c.lastRun.Outcome = ended, outcome
-	c.base.Run, c.base.GoingBack, c.base.Phase = "", false, string(cutover.PhaseIdle)
+	c.base.Run, c.base.GoingBack, c.busy = "", false, nil
 	if real {
 		c.outcomes[Outcome(outcome)]++
 		if !i.WriteUnavailableFrom.IsZero() && !i.WriteUnavailableTo.IsZero() {
@@ -429,8 +513,12 @@ func (c *Controller) end() time.Duration {
 	c.run = nil
 	c.want = everything.Want
 	if real {
-		c.watch = i.WatchUntil
+		c.watch, c.rest = i.WatchUntil, i
 	}
+	phase := string(c.restPhase(time.Now()))
+	c.mu.Lock()
+	c.base.Phase, c.base.PhaseSince = phase, ended
+	c.mu.Unlock()
 	c.log.Info("a run ended", "run", run.ID, "outcome", outcome)
 	c.emit("run", text)
 	return retryPoll
@@ -461,6 +549,52 @@ func (c *Controller) sweep(run string) {
 			}
 		}
 	}
+}
+
+// sweepEnded drops a run id that an ended run of ours left in master, because
+// that side could not be reached when it ended. Anybody else's is left alone.
+func (c *Controller) sweepEnded(now time.Time) {
+	if c.dry != nil || now.Sub(c.swept) < sweepPoll {
+		return
+	}
+	for s, id := range c.markers {
+		if id == "" {
+			continue
+		}
+		c.swept = now
+		rec, err := c.o.Journal.Load(id)
+		if err != nil || rec.Run.DAG != c.Name() || rec.Run.Ended.IsZero() {
+			continue
+		}
+		var plan cutover.Plan
+		if json.Unmarshal(rec.Run.Plan, &plan) != nil || plan.GroupID == "" {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(c.ctx, c.o.LockTimeout)
+		err = c.drop(ctx, s, plan, id)
+		cancel()
+		text := fmt.Sprintf("run id %s, left in master of the %s by a run that has ended, was dropped", id, s)
+		if err != nil {
+			text = fmt.Sprintf("run id %s of a run that has ended still stands in master of the %s: %v", id, s, err)
+		}
+		c.log.Info(text, "run", id)
+		if err != nil {
+			return // again in a minute
+		}
+		if err := c.o.Journal.Append(id, journal.NewEvent(now, "left", text, nil)); err != nil {
+			c.log.Warn("this could not be journalled", "run", id, "error", err)
+		}
+		return // one side at a time; the next round reads again
+	}
+}
+
+// drop takes the lock of a side for as long as it takes to drop a run id.
+func (c *Controller) drop(ctx context.Context, s hadr.Side, plan cutover.Plan, id string) error {
+	l, err := c.side[s].Lock(ctx, resource(plan))
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.ClearRun(ctx, id), l.Release())
 }
 
 // notStarted says which gates kept a run from starting.

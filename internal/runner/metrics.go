@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dag-exporter/dag_exporter/internal/cutover"
+	"github.com/dag-exporter/dag_exporter/internal/hadr"
 )
 
 // The metrics of the webhook. Every label value that can ever be is there
@@ -21,6 +22,8 @@ var (
 	descRuns  = desc("runs_total", "Runs in execute mode that ended, by outcome, as the journal holds them.", "dag", "outcome")
 	descLast  = desc("last_write_unavailable_seconds", "How long no side took writes in the newest run in execute mode that measured it; absent before.", "dag")
 	descPred  = desc("predicted_write_unavailable_seconds", "How long no side would take writes if a run began now; absent where it cannot be told.", "dag")
+	descMost  = desc("max_write_unavailable_seconds", "The outage budget: how long no side may take writes before the way back begins (max_write_unavailable).", "dag")
+	descTook  = desc("statement_duration_seconds", "From sending this statement to the reading that showed its effect (else to the answer), the last one of the present or the last run; 0 if it sent none.", "dag", "statement", "side")
 	descStep  = desc("step_duration_seconds", "How long this phase took in the present or the last run, so far; 0 if it had none.", "dag", "step")
 	descStart = desc("phase_start_timestamp_seconds", "When this phase last began in the present or the last run; 0 if it did not.", "dag", "phase")
 	descAlert = desc("alerts_received_total", "Alerts received, by what became of them; those that belong to no DAG have an empty dag.", "dag", "result")
@@ -57,7 +60,7 @@ func (m *fleetMetrics) countAlert(r AlertResult) {
 
 // Describe implements prometheus.Collector.
 func (f *Fleet) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descPhase, descGate, descArmed, descHeld, descPages, descRuns, descLast, descPred, descStep, descStart, descAlert, descLease, descPipe} {
+	for _, d := range []*prometheus.Desc{descPhase, descGate, descArmed, descHeld, descPages, descRuns, descLast, descPred, descMost, descTook, descStep, descStart, descAlert, descLease, descPipe} {
 		ch <- d
 	}
 }
@@ -81,6 +84,11 @@ func (c *Controller) collect(ch chan<- prometheus.Metric, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
+	// The split watch goes on after the run, and is no phase of its intent.
+	watch := c.intent.WatchUntil
+	if c.intent.Ended.IsZero() {
+		watch = time.Time{}
+	}
 	lasted, began := map[cutover.Phase]time.Duration{}, map[cutover.Phase]time.Time{}
 	end := now
 	if !c.intent.Ended.IsZero() {
@@ -93,6 +101,9 @@ func (c *Controller) collect(ch chan<- prometheus.Metric, now time.Time) {
 		}
 		lasted[p.Phase] += to.Sub(p.At)
 		began[p.Phase] = p.At
+	}
+	if !watch.IsZero() {
+		began[cutover.PhaseWatch], lasted[cutover.PhaseWatch] = c.intent.Ended, earlier(now, watch).Sub(c.intent.Ended)
 	}
 	for _, p := range cutover.Phases {
 		name := string(p.Phase)
@@ -116,7 +127,11 @@ func (c *Controller) collect(ch chan<- prometheus.Metric, now time.Time) {
 	}
 	ch <- gauge(descArmed, unix(armed), dag)
 	ch <- gauge(descHeld, unix(held), dag)
-	ch <- gauge(descPages, float64(len(c.base.Pages)+len(c.state.Pages)), dag)
+	pages := len(c.base.Pages) + len(c.state.Pages)
+	if c.fault != nil {
+		pages++
+	}
+	ch <- gauge(descPages, float64(pages), dag)
 	ch <- gauge(descLease, unix(c.lease.Until), dag)
 	for _, o := range Outcomes() {
 		ch <- counter(descRuns, c.outcomes[o], dag, string(o))
@@ -127,9 +142,39 @@ func (c *Controller) collect(ch chan<- prometheus.Metric, now time.Time) {
 	if c.lastOutage >= 0 {
 		ch <- gauge(descLast, c.lastOutage, dag)
 	}
+	ch <- gauge(descMost, settings(c.o.DAG, false).MaxWriteUnavailable.Seconds(), dag)
+	for _, st := range statementSeries {
+		var took time.Duration
+		for _, s := range c.intent.Sent {
+			if s.Statement.Kind == st.kind && s.Statement.Side == st.side {
+				took = tookTime(s)
+			}
+		}
+		ch <- gauge(descTook, took.Seconds(), dag, string(st.kind), string(st.side))
+	}
 	if c.predicted != nil {
 		ch <- gauge(descPred, *c.predicted, dag)
 	}
+}
+
+// statementSeries are the statements that a plan can have.
+var statementSeries = []struct {
+	kind cutover.Kind
+	side hadr.Side
+}{
+	{cutover.SetSynchronous, hadr.Source}, {cutover.SetSynchronous, hadr.Target}, {cutover.SetAsynchronous, hadr.Source}, {cutover.SetAsynchronous, hadr.Target},
+	{cutover.RequireSecondary, hadr.Source}, {cutover.ReleaseSecondary, hadr.Source}, {cutover.ReleaseSecondary, hadr.Target},
+	{cutover.Demote, hadr.Source}, {cutover.Promote, hadr.Source}, {cutover.Promote, hadr.Target},
+}
+
+func tookTime(s cutover.Sent) time.Duration {
+	switch {
+	case !s.EffectSeen.IsZero():
+		return s.EffectSeen.Sub(s.At)
+	case !s.ReturnedAt.IsZero():
+		return s.ReturnedAt.Sub(s.At)
+	}
+	return 0
 }
 
 func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
@@ -138,6 +183,13 @@ func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
 
 func counter(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func one(b bool) float64 {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dag-exporter/dag_exporter/internal/config"
 	"github.com/dag-exporter/dag_exporter/internal/cutover"
+	"github.com/dag-exporter/dag_exporter/internal/hadr"
 	"github.com/dag-exporter/dag_exporter/internal/sqlserver"
 )
 
@@ -57,6 +58,14 @@ func TestHooks(t *testing.T) {
 	out, err := h.Run(t.Context(), sh(`echo "$DAG_HOOK $DAG_RUN `+secret+` pwd=abc123 sqlserver://sa:xyz@h"; echo err >&2`), env)
 	if err != nil || !strings.HasPrefix(out, "quiesce r1 <secret> pwd=<secret> sqlserver://sa:<secret>@h") || !strings.HasSuffix(out, "err") {
 		t.Errorf("out %q, %v", out, err)
+	}
+	// What a DSN was made from is not handed on; the output hides it anyway, so
+	// the hook counts.
+	t.Setenv("ERP_PASSWORD", secret)
+	t.Setenv("ERP_DSN", "sqlserver://sa:"+secret+"@h?encrypt=strict")
+	t.Setenv("APP_TOKEN", "its-own-business")
+	if out, err := h.Run(t.Context(), sh(`echo "${ERP_PASSWORD-none} ${ERP_DSN-none} ${#APP_TOKEN} ${#PATH}"`), env); err != nil || !strings.HasPrefix(out, "none none 16 ") || strings.HasSuffix(out, " 0") {
+		t.Errorf("the hook's environment: %q, %v", out, err)
 	}
 	if _, err := h.Run(t.Context(), sh("exit 3"), env); err == nil || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("exit 3: %v", err)
@@ -143,6 +152,22 @@ mssql_dag_cutover_runs_total{dag="erp",outcome="rolled_back"} 0
 		// Everything but the two measured times was there from the start.
 		if after := testutil.CollectAndCount(f); after < before || after > before+2 {
 			t.Errorf("%d series before, %d after a run", before, after)
+		}
+		budget := `
+# HELP mssql_dag_cutover_max_write_unavailable_seconds The outage budget: how long no side may take writes before the way back begins (max_write_unavailable).
+# TYPE mssql_dag_cutover_max_write_unavailable_seconds gauge
+mssql_dag_cutover_max_write_unavailable_seconds{dag="erp"} 60
+`
+		if err := testutil.CollectAndCompare(f, strings.NewReader(budget), "mssql_dag_cutover_max_write_unavailable_seconds"); err != nil {
+			t.Error(err)
+		}
+		if n := testutil.CollectAndCount(f, "mssql_dag_cutover_statement_duration_seconds"); n != len(statementSeries) {
+			t.Errorf("%d series of statements", n)
+		}
+		for _, s := range r.wantOutcome("done").Statements {
+			if s.Kind == "demote" && s.Effect.Sub(s.Sent) <= 0 {
+				t.Errorf("S2 took no time: %+v", s)
+			}
 		}
 		r.close()
 		// A restart counts what the journal holds.
@@ -241,9 +266,7 @@ func TestSplitIsFoundAfterTheRun(t *testing.T) {
 		r := newRig(t).start().arm(false).fire()
 		defer r.close()
 		time.Sleep(5 * time.Second)
-		r.p.mu.Lock()
-		r.p.side["source"].role = "primary" // somebody forces the old primary
-		r.p.mu.Unlock()
+		r.p.set(hadr.Source, func(s *fakeSide) { s.role = hadr.RolePrimary }) // somebody forces the old primary
 		time.Sleep(3 * time.Second)
 		s := r.c.Status()
 		if len(s.Pages) == 0 || !strings.Contains(s.Pages[0].Text, "both read PRIMARY") {
@@ -258,13 +281,13 @@ func TestSplitIsFoundAfterTheRun(t *testing.T) {
 func TestBothSecondaryWithoutRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.p.side["source"].role = "secondary"
+		r.p.set(hadr.Source, func(s *fakeSide) { s.role = hadr.RoleSecondary })
 		r.start()
 		defer r.close()
 		time.Sleep(time.Minute)
 		s := r.c.Status()
-		if len(s.Pages) != 1 || len(s.Pages[0].Statements) != 3 || len(r.p.sent) > 0 {
-			t.Errorf("pages %+v, sent %v", s.Pages, r.p.sent)
+		if len(s.Pages) != 1 || len(s.Pages[0].Statements) != 3 || len(r.p.touched()) > 0 {
+			t.Errorf("pages %+v, sent %v", s.Pages, r.p.touched())
 		}
 		if _, err := r.c.Arm(t.Context(), ArmRequest{Request: Request{By: "anna"}}); err == nil {
 			t.Error("armed with nobody PRIMARY")

@@ -81,6 +81,7 @@ func (c *Controller) look(ctx context.Context) cutover.Observation {
 	// over is no answer to a person.
 	obs.Source, obs.Target = read(hadr.Source, c.o.Source), read(hadr.Target, c.o.Target)
 	obs.Outside = c.outside(nil, time.Now())
+	obs.Outside.OtherRun = c.otherRun(obs)
 	return obs
 }
 
@@ -406,6 +407,18 @@ func (c *Controller) takeManual() *manualStart {
 	m := c.manual
 	c.manual = nil
 	return m
+}
+
+// putBack lets the next round look at a request that this one did not answer.
+func (c *Controller) putBack(m *manualStart) {
+	if m == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.manual == nil {
+		c.manual = m
+	}
 }
 
 func (c *Controller) refuseManual(why string) {

@@ -28,6 +28,10 @@ type rig struct {
 	j   journal.Journal
 	dag config.DAG
 	c   *Controller
+
+	render   cutover.Render                          // nil: testRender
+	untraced bool                                    // its rounds are not held against the model
+	steps    guarded[map[string][]cutover.TraceStep] // by run, over every process of this rig
 }
 
 func testDAG() config.DAG {
@@ -44,21 +48,68 @@ func testDAG() config.DAG {
 
 func newRig(t *testing.T) *rig {
 	p := newPair(2)
-	return &rig{t: t, p: p, h: &fakeHooks{p: p, fail: map[string]error{}}, j: journal.NewMemory(), dag: testDAG()}
+	return &rig{t: t, p: p, h: newHooksFor(p), j: journal.NewMemory(), dag: testDAG()}
 }
 
 // start makes a Controller over what is there, as a new process would.
 func (r *rig) start() *rig {
 	r.t.Helper()
-	c, err := New(Options{DAG: r.dag, Source: r.p.server(hadr.Source), Target: r.p.server(hadr.Target), Journal: r.j, Render: testRender, hooks: r.h})
+	return r.startWith(r.p.server(hadr.Source), r.p.server(hadr.Target))
+}
+
+func (r *rig) startWith(source, target Server) *rig {
+	r.t.Helper()
+	r.open(source, target)
+	if err := r.c.Start(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+	return r
+}
+
+func (r *rig) open(source, target Server) {
+	r.t.Helper()
+	render := r.render
+	if render == nil {
+		render = testRender
+	}
+	c, err := New(Options{DAG: r.dag, Source: source, Target: target, Journal: r.j, Render: render, hooks: r.h, trace: r.keep})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := c.Start(r.t.Context()); err != nil {
-		r.t.Fatal(err)
-	}
 	r.c = c
-	return r
+}
+
+func (r *rig) keep(s cutover.TraceStep) {
+	if r.untraced {
+		return
+	}
+	r.steps.with(func(m *map[string][]cutover.TraceStep) {
+		if *m == nil {
+			*m = map[string][]cutover.TraceStep{}
+		}
+		(*m)[s.Before.Run] = append((*m)[s.Before.Run], s)
+	})
+}
+
+// checkTraces holds every run that has ended against the model.
+func (r *rig) checkTraces() {
+	r.t.Helper()
+	r.steps.with(func(m *map[string][]cutover.TraceStep) {
+		for run, steps := range *m {
+			rec, err := r.j.Load(run)
+			if err != nil {
+				r.t.Error(err)
+				continue
+			}
+			plan, err := decodePlan(rec.Run)
+			if err != nil || rec.Run.Ended.IsZero() || rec.Run.Outcome == string(cutover.OutcomeClosed) {
+				continue
+			}
+			if bad := cutover.CheckTrace(plan, steps, false); len(bad) > 0 {
+				r.t.Errorf("the trace of %s, %d rounds:\n%s", run, len(steps), strings.Join(bad, "\n"))
+			}
+		}
+	})
 }
 
 func (r *rig) arm(drill bool) *rig {
@@ -88,7 +139,7 @@ func (r *rig) fireFor(limit time.Duration) *rig {
 	}
 	s := r.c.Status()
 	r.c.Kill() // or closing would wait for the same end
-	r.t.Fatalf("the run did not end in %s: phase %s, run %q: %s\nsent: %v", limit, s.Phase, s.Run, s.Reason, r.p.sent)
+	r.t.Fatalf("the run did not end in %s: phase %s, run %q: %s\nsent: %v", limit, s.Phase, s.Run, s.Reason, r.p.touched())
 	return r
 }
 
@@ -102,6 +153,7 @@ func (r *rig) close() {
 	if err := r.c.Close(); err != nil {
 		r.t.Error(err)
 	}
+	r.checkTraces()
 }
 
 func (r *rig) wantState(want string) {
@@ -158,16 +210,14 @@ func TestWholeRun(t *testing.T) {
 		if got := r.p.statements(); !slices.Equal(got, cutoverStatements) {
 			t.Errorf("statements %v, want %v", got, cutoverStatements)
 		}
-		if got := r.h.hookNames(); !slices.Equal(got, []string{"quiesce", "repoint"}) {
+		if got := r.h.names(); !slices.Equal(got, []string{"quiesce", "repoint"}) {
 			t.Errorf("hooks %v", got)
 		}
-		if e := r.h.env; e["DAG_NAME"] != "erp" || e["DAG_RUN"] == "" || e["DAG_DATABASES"] != "db001,db002" {
+		if e := r.h.env(); e["DAG_NAME"] != "erp" || e["DAG_RUN"] == "" || e["DAG_DATABASES"] != "db001,db002" {
 			t.Errorf("environment of the hook: %v", e)
 		}
-		for _, s := range r.p.side {
-			if s.holder != nil || s.marker != "" {
-				t.Errorf("%s: lock %v, marker %q left behind", s.which, s.holder, s.marker)
-			}
+		if left := r.p.left(); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
 		}
 		rep := r.wantOutcome("done")
 		if rep.Arming == nil || rep.Arming.By != "anna" || rep.Proof == nil || len(rep.Proof.Rows) != 2 || rep.WriteUnavailable <= 0 || rep.WriteUnavailable > 10 || len(rep.Verdicts) != 3 || rep.StartedBy != "alert DAGNearConvergence" {
@@ -215,7 +265,10 @@ func TestNothingStartsBySideEffect(t *testing.T) {
 		"not approved":        {func(r *rig) { r.dag.Cutover.Approvals = nil; r.start().arm(false) }, "approvals"},
 		"checklist":           {func(r *rig) { r.dag.Cutover.Checklist = []string{"DNS"}; r.start().arm(false) }, "checklist"},
 		"window":              {func(r *rig) { r.dag.Cutover.NotBefore = time.Now().Add(time.Hour); r.start().arm(false) }, "window"},
-		"somebody's lock id":  {func(r *rig) { r.start().arm(false); r.p.side[hadr.Target].marker = "other" }, "other_run"},
+		"somebody's lock id": {func(r *rig) {
+			r.start().arm(false)
+			r.p.set(hadr.Target, func(s *fakeSide) { s.marker = "other" })
+		}, "other_run"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -226,8 +279,8 @@ func TestNothingStartsBySideEffect(t *testing.T) {
 					r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
 					time.Sleep(15 * time.Second)
 				}
-				if len(r.p.sent) > 0 {
-					t.Errorf("sent %v", r.p.sent)
+				if sent := r.p.touched(); len(sent) > 0 {
+					t.Errorf("sent %v", sent)
 				}
 				closed := ""
 				for _, g := range r.c.Status().Gates {
@@ -251,8 +304,8 @@ func TestNoAlertNoRun(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		r.c.LeaseSeen(Alert{Name: "A"}, time.Now())
 		time.Sleep(time.Minute)
-		if len(r.p.sent) > 0 {
-			t.Errorf("sent %v", r.p.sent)
+		if sent := r.p.touched(); len(sent) > 0 {
+			t.Errorf("sent %v", sent)
 		}
 	})
 }
@@ -263,8 +316,8 @@ func TestDryRunTouchesNothing(t *testing.T) {
 		r.dag.Cutover.Mode = "dry_run"
 		r.start().arm(false).fire()
 		defer r.close()
-		if len(r.p.sent) > 0 || len(r.h.ran) > 0 {
-			t.Errorf("a dry run sent %v, ran %v", r.p.sent, r.h.ran)
+		if len(r.p.touched()) > 0 || len(r.h.names()) > 0 {
+			t.Errorf("a dry run sent %v, ran %v", r.p.touched(), r.h.names())
 		}
 		r.wantState(sourcePrimary)
 		rep := r.wantOutcome("rehearsed")
@@ -302,8 +355,8 @@ func TestDrillMovesNothing(t *testing.T) {
 		if slices.Contains(r.p.statements(), "promote target") {
 			t.Error("a drill sent S3 to the target")
 		}
-		if !slices.Equal(r.h.hookNames(), []string{"quiesce", "unquiesce"}) {
-			t.Errorf("hooks %v", r.h.ran)
+		if !slices.Equal(r.h.names(), []string{"quiesce", "unquiesce"}) {
+			t.Errorf("hooks %v", r.h.names())
 		}
 	})
 }
@@ -311,13 +364,13 @@ func TestDrillMovesNothing(t *testing.T) {
 func TestOneArmingOneRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.h.fail["quiesce"] = errors.New("exit status 1")
+		r.h.fail("quiesce", errors.New("exit status 1"))
 		r.start().arm(false).fire()
 		defer r.close()
 		r.wantOutcome("aborted")
 		r.wantState(sourcePrimary)
-		if slices.Contains(r.p.statements(), "demote source") || r.h.ran[len(r.h.ran)-1] != "unquiesce" {
-			t.Errorf("after a failed quiesce: %v, hooks %v", r.p.sent, r.h.ran)
+		if ran := r.h.names(); slices.Contains(r.p.statements(), "demote source") || ran[len(ran)-1] != "unquiesce" {
+			t.Errorf("after a failed quiesce: %v, hooks %v", r.p.touched(), ran)
 		}
 		if err := r.c.Acknowledge(t.Context(), Request{By: "anna"}); err != nil {
 			t.Error(err)
@@ -342,12 +395,12 @@ func TestOneArmingOneRun(t *testing.T) {
 func TestHoldAfterS2IsAWayBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.p.answer = func(st cutover.Statement) fate {
+		r.p.onStatement(func(_ *servers, st cutover.Statement) fate {
 			if st.Kind == cutover.Demote {
 				go func() { _ = r.c.Hold(context.Background(), Request{By: "ben", Reason: "wait"}) }()
 			}
 			return fate{lands: true}
-		}
+		})
 		r.start().arm(false).fire()
 		defer r.close()
 		rep := r.wantOutcome("rolled_back")
@@ -364,13 +417,13 @@ func TestHoldAfterS2IsAWayBack(t *testing.T) {
 func TestRollbackAfterS2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.p.answer = func(st cutover.Statement) fate {
+		r.p.onStatement(func(v *servers, st cutover.Statement) fate {
 			if st.Kind == cutover.Demote {
-				r.p.stuckTarget = true // the proof cannot be had
-				r.p.side[hadr.Source].log++
+				v.stuckTarget = true // the proof cannot be had
+				v.side[hadr.Source].log++
 			}
 			return fate{lands: true}
-		}
+		})
 		r.start().arm(false)
 		defer r.close()
 		if err := r.c.Rollback(t.Context(), Request{By: "ben"}); err == nil {
@@ -394,12 +447,12 @@ func TestRollbackAfterS2(t *testing.T) {
 func TestRollbackIsRefusedAfterS3(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.p.answer = func(st cutover.Statement) fate {
+		r.p.onStatement(func(_ *servers, st cutover.Statement) fate {
 			if st.Kind == cutover.Promote {
 				return fate{lands: true, later: 5 * time.Second, lost: true}
 			}
 			return fate{lands: true}
-		}
+		})
 		r.start().arm(false)
 		defer r.close()
 		refused := make(chan error, 1)
@@ -442,7 +495,7 @@ func TestShutdown(t *testing.T) {
 				r.wantOutcome(c.outcome)
 				r.wantState(c.state)
 				got := r.p.statements()
-				if i := slices.Index(got, "require_secondary source"); i >= 0 && c.outcome == "aborted" && got[i+1] != "release_secondary source" {
+				if i := slices.Index(got, "require_secondary source"); i >= 0 && c.outcome == "aborted" && !slices.Equal(got[i+1:min(i+2, len(got))], []string{"release_secondary source"}) {
 					t.Errorf("RSSTC=0 was not the first thing: %v", got)
 				}
 			})

@@ -37,7 +37,12 @@ func (c *Controller) outside(manual *manualStart, now time.Time) cutover.Outside
 		// servers that it acts on are a rehearsal, and mode is shown as such.
 		Mode: cutover.Execute, LeaseUntil: c.lease.Until, LeaseFrom: c.lease.Alert, PipelineSeen: c.pipeline,
 		Window: window(&c.o.DAG.Cutover, now), Unacknowledged: s.Unacknowledged, ShuttingDown: c.closing,
-		Held: holdOf(s.Hold), RollbackRequested: holdOf(s.Rollback), Acknowledged: holdOf(s.TakenOver),
+		Held: holdOf(s.Hold),
+	}
+	if c.run != nil {
+		// Said in the moment in which an earlier run ended, they were not about
+		// this one.
+		o.RollbackRequested, o.Acknowledged = saidSince(s.Rollback, c.run.head.Started), saidSince(s.TakenOver, c.run.head.Started)
 	}
 	if a := s.Arming; a != nil && a.Generation > c.blocked {
 		// A spent arming belongs to its run, and to no other.
@@ -63,6 +68,13 @@ func (c *Controller) outside(manual *manualStart, now time.Time) cutover.Outside
 		o.LeaseFrom, o.LeaseUntil, o.PipelineSeen = c.run.head.StartedBy, now.Add(c.leaseTime()), now
 	}
 	return o
+}
+
+func saidSince(h *journal.Hold, t time.Time) *cutover.Hold {
+	if h == nil || h.At.Before(t) {
+		return nil
+	}
+	return holdOf(h)
 }
 
 func (c *Controller) leaseTime() time.Duration {
@@ -104,13 +116,16 @@ func (c *Controller) publish(obs cutover.Observation, plan cutover.Plan, planErr
 	s := c.describe(obs, plan, d.Verdicts, now)
 	s.Reason = d.Reason
 	if planErr != nil {
-		s.Reason = planErr.Error()
+		s.PlanHash = ""
+		if d.Page == nil {
+			s.Reason = planErr.Error()
+		}
 	}
 	if c.sick != nil {
 		s.Reason = "the journal cannot be written, so nothing is sent: " + c.sick.Error()
 	}
 	i := d.Intent
-	s.Phase = string(cutover.PhaseIdle)
+	s.Phase = string(c.restPhase(now))
 	if c.run != nil {
 		h := c.run.head
 		s.Run, s.RunKind, s.RunStarted, s.PlanHash = h.ID, Kind(h.Kind), h.Started, h.PlanHash
@@ -124,7 +139,7 @@ func (c *Controller) publish(obs cutover.Observation, plan cutover.Plan, planErr
 		s.LastRun, s.LastOutcome = h.ID, Outcome(i.Outcome)
 	}
 	if c.refusal != "" {
-		s.Pages = append(s.Pages, Page{ID: "resume", Run: s.Run, At: now, Text: c.refusal})
+		s.Pages = append(s.Pages, c.refusalPage(now))
 	}
 	if d.Page != nil {
 		s.Pages = append(s.Pages, pageView(pageOf(d.Page, s.Run, now)))
@@ -152,6 +167,21 @@ func (c *Controller) publish(obs cutover.Observation, plan cutover.Plan, planErr
 		c.heard = now
 		c.emit("reading", s.Reason)
 	}
+}
+
+// restPhase is where a DAG without a run stands: the split watch after a run,
+// then "ended" until somebody has acknowledged it.
+func (c *Controller) restPhase(now time.Time) cutover.Phase {
+	c.mu.Lock()
+	unacknowledged := c.state.Unacknowledged != ""
+	c.mu.Unlock()
+	switch {
+	case now.Before(c.watch):
+		return cutover.PhaseWatch
+	case unacknowledged:
+		return cutover.PhaseEnded
+	}
+	return cutover.PhaseIdle
 }
 
 // idlePage logs a page that stands without a run, once.
@@ -346,6 +376,9 @@ func (c *Controller) Status() Status {
 	}
 	s.Predicted = c.predicted
 	s.Pages = slices.Clone(s.Pages)
+	if c.fault != nil {
+		s.Pages = append(s.Pages, *c.fault)
+	}
 	for _, p := range st.Pages {
 		s.Pages = append(s.Pages, pageView(p))
 	}
