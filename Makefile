@@ -22,7 +22,7 @@ help: ## list the targets
 build: ## build the three binaries into bin/
 	@mkdir -p bin
 	@for b in $(BINARIES); do CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/$$b ./cmd/$$b; done
-	@cd tools && CGO_ENABLED=0 $(GO) build -trimpath -o ../bin/demo ./demo
+	@cd tools && CGO_ENABLED=0 $(GO) build -trimpath -o ../bin/ ./demo ./soak
 
 .PHONY: demo
 demo: ## the main job, end to end, on this machine: lab, exporter, Prometheus, Alertmanager, webhook, failover (HOLD=1 leaves it running)
@@ -38,7 +38,7 @@ test: ## every test that runs in process or in seconds, with -race
 	cd tools && $(GO) test -race -timeout 10m ./...
 
 .PHONY: accept
-accept: ## tests that need real processes, other people's clients, or minutes
+accept: ## tests that need real processes, other people's clients, a browser, or minutes
 	@tools/install.sh debian gcc libc6-dev freetds-bin tdsodbc python3-pyodbc python3-tds python3-openssl
 	@command -v npm >/dev/null || tools/install.sh debian nodejs npm
 	cd tools/clients/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -46,10 +46,31 @@ accept: ## tests that need real processes, other people's clients, or minutes
 	@tools/install.sh alertmanager
 	@$(MAKE) --no-print-directory build
 	cd tools && PATH="$(TOOLS):$$PATH" $(GO) test -count=1 -race -timeout 20m -tags accept ./accept/...
+	# Without -race: the labs run in the test's own process, hundreds of them; make test runs them with it.
+	cd tools && $(GO) test -count=1 -timeout 20m -tags accept ./internal/faultrun/...
 	cd tools && $(GO) test -count=1 -race -timeout 15m -tags accept ./clients/...
 	$(GO) test -count=1 -race -timeout 15m -tags accept ./internal/tds/...
 	# Without -race, which would make minutes into a quarter of an hour: make test runs both packages with it.
-	$(GO) test -count=1 -timeout 15m -tags accept ./internal/exporter/... ./internal/cutover/...
+	PATH="$(TOOLS):$$PATH" $(GO) test -count=1 -timeout 40m -tags accept ./internal/exporter/... ./internal/cutover/...
+	@$(MAKE) --no-print-directory preview
+	@$(MAKE) --no-print-directory mutants
+
+.PHONY: preview
+preview: ## draw the dashboards in Chromium from the lab's data and check what is to be seen (not Grafana); pictures in artifacts/preview
+	@tools/install.sh prometheus
+	@command -v chromium >/dev/null || tools/install.sh debian chromium
+	@command -v npm >/dev/null || tools/install.sh debian nodejs npm
+	@node -e 'if (parseInt(process.versions.node) < 20) { console.error("node 20 or later is needed, here is " + process.version + ": the dashboards were not drawn"); process.exit(1) }'
+	cd dashboards/preview && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent build && node types.mjs ..
+	cd tools && PATH="$(TOOLS):$$PATH" $(GO) run ./preview -root ..
+
+.PHONY: soak
+soak: build ## random faults by seed until something ends badly (SEED=1, FOR=1h)
+	bin/soak --program=bin/cutover_webhook $(if $(SEED),--seed=$(SEED)) $(if $(FOR),--for=$(FOR))
+
+.PHONY: faults
+faults: build ## the whole fault matrix against the real webhook; writes docs/fault-matrix.md
+	bin/soak --program=bin/cutover_webhook --matrix --write=docs/fault-matrix.md
 
 .PHONY: check
 check: ## format, vet, linters with the walls of the design, rules, configs, generated files in step
@@ -79,13 +100,16 @@ manifests: ## make deploy/kubernetes from rules, scrape config and dashboards
 	$(GO) -C tools run ./manifests -root ..
 
 .PHONY: mutants
-mutants: ## break the start and the critical rules in small ways; every one must be noticed (not all are yet)
+mutants: ## break the start and the critical rules in 430 small ways; every one must be noticed or listed
 	@tools/install.sh prometheus
 	$(GO) -C tools run ./rules/mutate -alerts ../alerts -promtool $(TOOLS)/promtool
 
 .PHONY: bench
-bench: ## the lab's speed, measured on this machine
-	$(GO) run ./bench
+bench: ## the speed of exporter, cutover and lab as ratios, side by side; writes docs/benchmarks.md
+	@tools/install.sh debian prometheus-sql-exporter
+	$(GO) run ./bench/exporter -write docs/benchmarks.md
+	$(GO) run ./bench/cutover -write docs/benchmarks.md
+	$(GO) run ./bench -write docs/benchmarks.md
 
 .PHONY: rules
 rules: ## make alerts/rules.yml from rules.tmpl and values.yml

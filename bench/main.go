@@ -4,6 +4,7 @@
 //
 //	go run ./bench                   the lab with 1,000 databases a side
 //	go run ./bench --databases=100
+//	go run ./bench --write=docs/benchmarks.md
 package main
 
 import (
@@ -13,13 +14,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/dag-exporter/dag_exporter/bench/internal/report"
 	"github.com/dag-exporter/dag_exporter/internal/lab"
 )
 
@@ -36,6 +36,7 @@ func run(args []string, out io.Writer) error {
 	runs := flags.Int("runs", 50, "runs of each statement, after five that do not count")
 	connections := flags.Int("connections", 200, "connections that ask at once")
 	each := flags.Int("each", 5, "questions of each of them")
+	file := flags.String("write", "", "put the tables into the section \"lab\" of this `file` as well")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -49,38 +50,64 @@ func run(args []string, out io.Writer) error {
 		return err
 	}
 	defer l.Close()
-	p := func(format string, a ...any) { _, _ = fmt.Fprintf(out, format, a...) } // a terminal or a file; there is nobody to tell
-	p("%d databases a side, %d CPUs, %s\n\n", *databases, runtime.GOMAXPROCS(0), runtime.Version())
-	p("| statement | rows | bytes | CPU | best | median | 90 %% | goal |\n|---|---|---|---|---|---|---|---|\n")
+	r := &results{databases: *databases, loadBefore: load()}
+	if err := r.single(l, *runs); err != nil {
+		return err
+	}
+	for _, n := range []int{max(*connections/4, 1), *connections} {
+		if err := r.atOnce(l, n, *each); err != nil {
+			return err
+		}
+	}
+	r.loadAfter = load()
+	text := r.text()
+	if _, err := io.WriteString(out, text); err != nil {
+		return err
+	}
+	if *file == "" {
+		return nil
+	}
+	return report.Replace(*file, "lab", text)
+}
+
+// single measures each statement alone.
+func (r *results) single(l *lab.Lab, runs int) error {
 	c, err := dial(l.Address(lab.Source), lab.SA, lab.SAPassword)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	for i, s := range statements {
-		var times []time.Duration
-		var a answer
+	for i := range statements {
+		s := single{}
 		var before time.Duration
-		for n := range *runs + 5 {
+		for n := range runs + 5 {
 			if n == 5 {
 				before = cpu()
 			}
-			if a, err = measure(c, i, *databases); err != nil {
+			if s.last, err = measure(c, i, r.databases); err != nil {
 				return err
 			}
 			if n >= 5 {
-				times = append(times, a.took)
+				s.times = append(s.times, s.last.took)
 			}
 		}
-		p("| %s | %d | %d | %s | %s | %s | %s | %s |\n", s.name, a.rows, a.bytes, ms((cpu()-before)/time.Duration(*runs)), ms(quantile(times, 0)), ms(quantile(times, 0.5)), ms(quantile(times, 0.9)), s.goal)
+		s.cpu = (cpu() - before) / time.Duration(runs)
+		r.singles = append(r.singles, s)
 	}
+	return nil
+}
+
+// atOnce measures the first statement on many connections.
+func (r *results) atOnce(l *lab.Lab, connections, each int) error {
+	c := together{connections: connections, each: each}
 	before := cpu()
-	times, slowest, took, err := crowd(l, *databases, *connections, *each)
-	if err != nil {
+	var err error
+	if c.times, c.slowest, c.took, err = crowd(l, r.databases, connections, each); err != nil {
 		return err
 	}
-	p("\n| %d connections at once, %d questions each | median | 99 %% | worst connection's mean | all | CPU of each | questions/s | peak memory |\n|---|---|---|---|---|---|---|---|\n", *connections, *each)
-	p("| guide's script | %s | %s | %s | %s | %s | %.0f | %s |\n| goal | | 3 s | | | | | 300 MiB |\n", ms(quantile(times, 0.5)), ms(quantile(times, 0.99)), ms(slowest), ms(took), ms((cpu()-before)/time.Duration(len(times))), float64(len(times))/took.Seconds(), peak())
+	c.cpu = (cpu() - before) / time.Duration(len(c.times))
+	c.peak = peak()
+	r.crowds = append(r.crowds, c)
 	return nil
 }
 
@@ -123,18 +150,6 @@ func crowd(l *lab.Lab, databases, connections, each int) (times []time.Duration,
 	return times, slowest, time.Since(start), err
 }
 
-func quantile(d []time.Duration, q float64) time.Duration {
-	if len(d) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(d))
-	return s[min(int(q*float64(len(s))), len(s)-1)]
-}
-
-func ms(d time.Duration) string {
-	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
-}
-
 // cpu is what this process has used of all processors: what a busy machine
 // does not distort. The client's part of it is small.
 func cpu() time.Duration {
@@ -145,17 +160,28 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// peak is the most memory that this process ever had, clients included.
-func peak() string {
+// peak is the most memory that this process ever had, in MiB, clients included; 0 if nobody can tell.
+func peak() float64 {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		return "unknown: no /proc here"
+		return 0
 	}
 	for line := range strings.Lines(string(b)) {
 		var kb float64
 		if _, err := fmt.Sscanf(line, "VmHWM: %f kB", &kb); err == nil {
-			return fmt.Sprintf("%.0f MiB", kb/1024)
+			return kb / 1024
 		}
 	}
-	return "unknown"
+	return 0
+}
+
+// load is the machine's load average of the last minute: what other things it has to do; -1 if nobody can tell.
+func load() float64 {
+	v := -1.0
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		if _, err := fmt.Sscan(string(b), &v); err != nil {
+			return -1
+		}
+	}
+	return v
 }

@@ -75,7 +75,7 @@ type Group struct {
 
 	metrics []*metric
 	shares  []*metric // families of another group that this one adds series to
-	collect func(s *Snapshot, out sink, opt *Options)
+	collect func(s *Snapshot, out *sink, opt *Options)
 }
 
 // Groups are all groups, in the order of the documentation.
@@ -145,9 +145,10 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	out := newSink(ch)
 	for _, s := range c.snapshots {
 		for _, g := range c.groups {
-			g.collect(s, ch, &c.opt)
+			g.collect(s, out, &c.opt)
 		}
 	}
 }

@@ -27,7 +27,7 @@ var connection = Group{
 	collect: collectConnection,
 }
 
-func collectConnection(s *Snapshot, out sink, _ *Options) {
+func collectConnection(s *Snapshot, out *sink, _ *Options) {
 	for _, side := range s.sides() {
 		r := side.Reading
 		if r == nil {

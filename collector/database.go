@@ -65,7 +65,7 @@ const (
 	endOfLog     = "end_of_log"
 )
 
-func collectDatabases(s *Snapshot, out sink, _ *Options) {
+func collectDatabases(s *Snapshot, out *sink, _ *Options) {
 	for i := range s.Convergence.Databases {
 		d := &s.Convergence.Databases[i]
 		for _, l := range allLevels {
@@ -75,7 +75,7 @@ func collectDatabases(s *Snapshot, out sink, _ *Options) {
 	}
 }
 
-func collectDatabase(s *Snapshot, d *hadr.DatabaseConvergence, out sink) {
+func collectDatabase(s *Snapshot, d *hadr.DatabaseConvergence, out *sink) {
 	for _, side := range s.sides() {
 		db := onSide(d, side.side)
 		if db == nil || side.Reading == nil {
@@ -114,7 +114,7 @@ func collectDatabase(s *Snapshot, d *hadr.DatabaseConvergence, out sink) {
 }
 
 // collectRow is what every row of the replica states view tells.
-func collectRow(dag, side, group, replica, db string, r *hadr.Replica, out sink) {
+func collectRow(dag, side, group, replica, db string, r *hadr.Replica, out *sink) {
 	if r.Sync != hadr.SyncUnknown {
 		states(out, syncState, allSync, r.Sync, dag, side, group, replica, db)
 	}
@@ -123,14 +123,14 @@ func collectRow(dag, side, group, replica, db string, r *hadr.Replica, out sink)
 	}
 }
 
-func collectLSN(dag, side, db, column string, l hadr.LSN, out sink) {
+func collectLSN(dag, side, db, column string, l hadr.LSN, out *sink) {
 	if l.Known() {
 		out.put(lsnVLF, float64(l.VLF), dag, side, db, column)
 		out.put(lsnBlock, float64(l.Block), dag, side, db, column)
 	}
 }
 
-func collectDelta(dag, db, column string, d hadr.Delta, out sink) {
+func collectDelta(dag, db, column string, d hadr.Delta, out *sink) {
 	if !d.Known() {
 		return
 	}
@@ -139,7 +139,7 @@ func collectDelta(dag, db, column string, d hadr.Delta, out sink) {
 	number(out, lsnDeltaBlocks, d.Blocks, dag, db, column)
 }
 
-func number(out sink, m *metric, v hadr.Opt[int64], labels ...string) {
+func number(out *sink, m *metric, v hadr.Opt[int64], labels ...string) {
 	if v.OK {
 		out.put(m, float64(v.V), labels...)
 	}

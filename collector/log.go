@@ -27,7 +27,7 @@ var logGroup = Group{
 	collect: collectLog,
 }
 
-func collectLog(s *Snapshot, out sink, _ *Options) {
+func collectLog(s *Snapshot, out *sink, _ *Options) {
 	_, primary := s.primary()
 	for i := range s.Convergence.Databases {
 		d := &s.Convergence.Databases[i]
@@ -45,7 +45,7 @@ func collectLog(s *Snapshot, out sink, _ *Options) {
 	}
 }
 
-func collectLogSpace(dag, side, name string, db *hadr.Database, out sink) {
+func collectLogSpace(dag, side, name string, db *hadr.Database, out *sink) {
 	number(out, logUsed, db.LogUsed, dag, side, name)
 	number(out, logSize, db.LogSize, dag, side, name)
 	if db.LogReuseWait != "" {

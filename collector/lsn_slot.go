@@ -10,7 +10,7 @@ var lsnSlot = Group{
 	Name:    "lsn_slot",
 	Help:    "The slot part of the LSNs.",
 	metrics: []*metric{lsnSlotValue},
-	collect: func(s *Snapshot, out sink, _ *Options) {
+	collect: func(s *Snapshot, out *sink, _ *Options) {
 		for i := range s.Convergence.Databases {
 			d := &s.Convergence.Databases[i]
 			for _, side := range s.sides() {

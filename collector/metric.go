@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,11 +33,16 @@ type metric struct {
 	presence Presence
 	typ      prometheus.ValueType
 	desc     *prometheus.Desc
+	sorted   []int // labels in the order of their names, as an exposition has them
 }
 
 func newMetric(p Presence, t prometheus.ValueType, name, help string, labels []string) *metric {
 	m := &metric{name: Namespace + "_" + name, help: help, labels: labels, presence: p, typ: t}
 	m.desc = prometheus.NewDesc(m.name, help, labels, nil)
+	for i := range labels {
+		m.sorted = append(m.sorted, i)
+	}
+	slices.SortFunc(m.sorted, func(i, j int) int { return strings.Compare(labels[i], labels[j]) })
 	return m
 }
 
@@ -46,37 +52,4 @@ func gauge(p Presence, name, help string, labels ...string) *metric {
 
 func counter(p Presence, name, help string, labels ...string) *metric {
 	return newMetric(p, prometheus.CounterValue, name, help, labels)
-}
-
-// sink takes the samples of one scrape.
-type sink chan<- prometheus.Metric
-
-func (s sink) put(m *metric, v float64, labels ...string) {
-	c, err := prometheus.NewConstMetric(m.desc, m.typ, v, labels...)
-	if err != nil {
-		// A name with half a surrogate pair is not UTF-8; nothing else can be
-		// wrong with a label value.
-		for i := range labels {
-			labels[i] = strings.ToValidUTF8(labels[i], "\uFFFD")
-		}
-		c = prometheus.MustNewConstMetric(m.desc, m.typ, v, labels...)
-	}
-	s <- c
-}
-
-// states puts a StateSet: one series a state, 1 for the current one. The
-// state label is the last.
-func states[T ~string](s sink, m *metric, all []T, current T, labels ...string) {
-	l := append(labels, "")
-	for _, state := range all {
-		l[len(l)-1] = string(state)
-		s.put(m, oneIf(state == current), append([]string(nil), l...)...)
-	}
-}
-
-func oneIf(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

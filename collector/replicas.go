@@ -37,7 +37,7 @@ var replicas = Group{
 
 var allModes = []hadr.Mode{hadr.ModeAsynchronous, hadr.ModeSynchronous, hadr.ModeConfigurationOnly}
 
-func collectReplicas(s *Snapshot, out sink, _ *Options) {
+func collectReplicas(s *Snapshot, out *sink, _ *Options) {
 	for _, side := range s.sides() {
 		r := side.Reading
 		if r == nil {

@@ -24,7 +24,7 @@ var seeding = Group{
 	Name:    "seeding",
 	Help:    "Automatic seeding: progress, failures, estimated end.",
 	metrics: []*metric{seedingRunning, seedingInfo, seedingTransferred, seedingSize, seedingEnd},
-	collect: func(s *Snapshot, out sink, _ *Options) {
+	collect: func(s *Snapshot, out *sink, _ *Options) {
 		for _, side := range s.sides() {
 			if side.Reading == nil {
 				continue
@@ -41,7 +41,7 @@ var seeding = Group{
 	},
 }
 
-func collectSeeding(dag, side string, row *hadr.Seeding, out sink) {
+func collectSeeding(dag, side string, row *hadr.Seeding, out *sink) {
 	l := []string{dag, side, row.Database}
 	out.put(seedingRunning, oneIf(row.Running), l...)
 	out.put(seedingInfo, 1, dag, side, row.Database, row.State, row.Failure)

@@ -30,7 +30,7 @@ var (
 	allBases          = []hadr.Basis{hadr.BasisHardened, hadr.BasisLink, hadr.BasisEndOfLog}
 )
 
-func collectState(s *Snapshot, out sink, _ *Options) {
+func collectState(s *Snapshot, out *sink, _ *Options) {
 	for i := range s.Convergence.Databases {
 		d := &s.Convergence.Databases[i]
 		states(out, databasePosition, allPositions, d.Position, s.DAG, d.Name)

@@ -72,7 +72,7 @@ var (
 	allDirected = hadr.Directions()
 )
 
-func collectSummary(s *Snapshot, out sink, opt *Options) {
+func collectSummary(s *Snapshot, out *sink, opt *Options) {
 	c := &s.Convergence
 	for _, side := range s.sides() {
 		out.put(up, oneIf(side.Reading != nil), s.DAG, side.name)
@@ -100,7 +100,7 @@ func collectSummary(s *Snapshot, out sink, opt *Options) {
 	}
 }
 
-func collectSide(dag, side string, r *hadr.Reading, out sink) {
+func collectSide(dag, side string, r *hadr.Reading, out *sink) {
 	if !r.Began.IsZero() {
 		out.put(readingTimestamp, float64(r.Began.UnixNano())/1e9, dag, side)
 	}

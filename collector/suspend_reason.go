@@ -10,7 +10,7 @@ var suspendReason = Group{
 	Name:    "suspend_reason",
 	Help:    "Why a database is suspended.",
 	metrics: []*metric{suspendReasonInfo},
-	collect: func(s *Snapshot, out sink, _ *Options) {
+	collect: func(s *Snapshot, out *sink, _ *Options) {
 		eachRow(s, func(side, group, replica, db string, r *hadr.Replica) {
 			if r.Suspended.V && r.SuspendReason != "" {
 				out.put(suspendReasonInfo, 1, s.DAG, side, group, replica, db, r.SuspendReason)

@@ -80,10 +80,12 @@ type watch struct {
 // run prints until ctx ends.
 func (w *watch) run(ctx context.Context) error {
 	if w.live {
-		if _, err := io.WriteString(w.out, "\x1b[2J\x1b[?25l"); err != nil {
+		// No cursor, and lines that end at the edge: one that went on in the
+		// next row would push the table apart.
+		if _, err := io.WriteString(w.out, "\x1b[2J\x1b[?25l\x1b[?7l"); err != nil {
 			return err
 		}
-		defer func() { _, _ = io.WriteString(w.out, "\x1b[?25h") }() // the terminal is gone
+		defer func() { _, _ = io.WriteString(w.out, "\x1b[?7h\x1b[?25h") }() // the terminal is gone
 	}
 	tick := time.NewTicker(max(w.interval, 100*time.Millisecond))
 	defer tick.Stop()

@@ -12,7 +12,7 @@ import (
 )
 
 // The live table draws over itself at its interval until it is ended, and
-// gives the cursor back.
+// gives the cursor and the wrapping of lines back.
 func TestWatchLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -32,7 +32,7 @@ func TestWatchLive(t *testing.T) {
 			t.Errorf("read at %v", at)
 		}
 		text := out.String()
-		if strings.Count(text, "\x1b[H") != 2 || !strings.HasSuffix(text, "\x1b[J\x1b[?25h") || !strings.Contains(text, "erp?[2J") || !strings.Contains(text, "line?break") {
+		if strings.Count(text, "\x1b[H") != 2 || !strings.HasSuffix(text, "\x1b[J\x1b[?7h\x1b[?25h") || !strings.HasPrefix(text, "\x1b[2J\x1b[?25l\x1b[?7l") || !strings.Contains(text, "erp?[2J") || !strings.Contains(text, "line?break") {
 			t.Errorf("%q", text)
 		}
 	})

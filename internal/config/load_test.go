@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -230,6 +231,49 @@ func TestSecretsNeverInErrors(t *testing.T) {
 		} else if strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("the secret is in %v", err)
 		}
+	}
+}
+
+// Every way to log in that docs/config.md lists is a DSN that the file accepts,
+// and nothing of it comes back in an error, a dump or a log line.
+func TestDocumentedLogins(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(doc), "| how | DSN | tried |")
+	if !ok {
+		t.Fatal("docs/config.md has no table of logins")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	n := 0
+	for row := range strings.Lines(table) {
+		_, rest, ok := strings.Cut(row, "`sqlserver://")
+		if !ok {
+			continue
+		}
+		n++
+		dsn, _, _ := strings.Cut(rest, "`")
+		dsn = "sqlserver://" + strings.NewReplacer("PASSWORD", "hunter2", "SECRET", "hunter2").Replace(dsn) + "&clientassertion=hunter2"
+		cfg, err := Parse([]byte(strings.Replace(minimal, dsnA, dsn, 1)), "c.yml")
+		if err != nil {
+			t.Errorf("%s: %v", dsn, err)
+			continue
+		}
+		got, err := cfg.DAGs[0].Source.DSNs()
+		if err != nil || len(got) != 1 || got[0] != dsn {
+			t.Errorf("%s: %v, %v", dsn, got, err)
+		}
+		if text := fmt.Sprintf("%v %+v %#v %s", cfg.DAGs[0].Source, cfg.DAGs[0].Source, cfg.DAGs[0].Source, cfg.DAGs[0].Source.Instances); strings.Contains(text, "hunter2") {
+			t.Errorf("the secret is in %q", text)
+		}
+		_, err = Parse([]byte(strings.Replace(minimal, dsnA, strings.Replace(dsn, "encrypt=", "encrypt=hunter2", 1), 1)), "c.yml")
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
+	if n < 6 {
+		t.Errorf("only %d logins in the table", n)
 	}
 }
 

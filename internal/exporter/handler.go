@@ -85,7 +85,7 @@ func (e *Exporter) serve(w http.ResponseWriter, r *http.Request, dags []*dag, fi
 		say(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	gatherers := prometheus.Gatherers(first)
+	gatherers := gatherers(first)
 	if len(dags) > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()

@@ -111,13 +111,13 @@ func reasons() (out []string) {
 	return out
 }
 
-func sideOptions(d *config.DAG, which hadr.Side, opt *Options) sqlserver.Options {
+func (e *Exporter) sideOptions(d *config.DAG, which hadr.Side) sqlserver.Options {
 	c := d.Source
 	if which == hadr.Target {
 		c = d.Target
 	}
 	return sqlserver.Options{
 		DAG: d.Name, Group: d.Group, AG: c.AG, Side: which,
-		DSNs: c.DSNs, Logger: opt.Logger, AppName: "dag_exporter", Now: opt.Now,
+		DSNs: c.DSNs, Lines: &e.lines, Logger: e.opt.Logger, AppName: "dag_exporter", Now: e.opt.Now,
 	}
 }

@@ -144,7 +144,7 @@ func (s *soak) fault(t *testing.T) {
 	s.kind++
 	switch s.kind % 9 {
 	case 0:
-		arm(lab.Fault{Hang: true})
+		arm(lab.Fault{LoseAnswer: "after", Hang: true})
 	case 1:
 		arm(lab.Fault{LoseAnswer: "before", Reset: true})
 	case 2:

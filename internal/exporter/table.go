@@ -69,8 +69,10 @@ func (o *TableOptions) dag(b *strings.Builder, s *collector.Snapshot) {
 		head = append(head, "read within "+c.Skew.V.Round(time.Millisecond).String())
 	}
 	fmt.Fprintln(b, strings.Join(head, "  |  "))
-	if c.Reason != "" {
-		fmt.Fprintln(b, "  "+plain(c.Reason))
+	if c.Reason != "" { // a line for each, so that none is lost at the terminal's edge
+		for part := range strings.SplitSeq(plain(c.Reason), "; ") {
+			fmt.Fprintln(b, "  "+part)
+		}
 	}
 	sides := grid{{cells: []string{"SIDE", "READ", "ROLE IN THE DAG", "INSTANCE", "ITS AG", "TOOK"}}}
 	for _, side := range []struct {

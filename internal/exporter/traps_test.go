@@ -170,6 +170,9 @@ func TestLabCrossVersion(t *testing.T) {
 	})
 	undeclared := newRig(t, opt, "")
 	undeclared.until(t, behind, 1)
+	if _, last, _ := undeclared.set.dags[0].history.get(); !strings.Contains(last.Convergence.Reason, "cross_version: true") {
+		t.Errorf("the reason names no way out: %s", last.Convergence.Reason)
+	}
 }
 
 // Clocks that are wrong, in both directions: no verdict moves, and the offset
@@ -224,8 +227,7 @@ func TestLabStaleRemoteRow(t *testing.T) {
 }
 
 // Names that tests like to forget: the longest one, quotes of every kind,
-// blanks and an emoji. (The lab compares names without case under any
-// collation; two that differ in case alone are hadr's test.)
+// blanks and an emoji.
 func TestLabHardNames(t *testing.T) {
 	long := strings.Repeat("x", 126) + "\U0001F680" // 128 UTF-16 units
 	names := []string{long, `a]b'c"d`, "blank in it "}

@@ -216,6 +216,8 @@ func TestCompare(t *testing.T) {
 				t.Databases[0].State, t.Databases[1].State, t.Databases[1].Own.State = DBRestoring, DBRecovering, DBRecovering
 			},
 			state: StateSynchronized, level: LevelSynchronized, position: PositionCaughtUp, basis: BasisHardened, dir: DirectionSourceToTarget},
+		{name: "a newer target that is not declared: the reason names the key", change: func(s, t *Reading) { t.Identity.Major, t.Databases[0].State = 17, DBRestoring },
+			state: StateBehind, level: LevelKnown, position: PositionCaughtUp, basis: BasisHardened, dir: DirectionSourceToTarget, reason: "cross_version: true"},
 		{name: "cross-version excuses the target alone", opt: func(o *Options) { o.CrossVersion = true },
 			change: func(s, t *Reading) { s.Databases[0].State = DBRestoring },
 			state:  StateBehind, level: LevelKnown, position: PositionCaughtUp, basis: BasisHardened, dir: DirectionSourceToTarget, reason: "RESTORING on the source"},

@@ -30,9 +30,8 @@ func (c *comparison) database(p pair) DatabaseConvergence {
 
 	switch {
 	case p.ambiguous:
-		d.Position, d.Basis = PositionUnknown, ""
-		d.State, d.Reason = StateUnknown, "one side has two databases whose names differ in case only"
-		return d
+		// No copy and no LSN goes with it either: it may be the other one's.
+		return DatabaseConvergence{Name: p.name, State: StateUnknown, Reason: "one side has two databases whose names differ in case only"}
 	case c.diverged(p):
 		d.State, d.Reason = StateDiverged, "the two copies are on different recovery forks: equal LSNs mean nothing, the target must be seeded anew"
 		return d
@@ -140,7 +139,7 @@ func (c *comparison) wrong(p pair) (reasons []string) {
 		reasons = append(reasons, replicaWrong(fmt.Sprintf("on the %s", s.side), *own)...)
 		for _, state := range distinct(s.db.State, own.State) {
 			if bad(state) && !(c.opt.CrossVersion && s.side == Target && (state == DBRestoring || state == DBRecovering)) {
-				reasons = append(reasons, fmt.Sprintf("it is %s on the %s", shown(string(state)), s.side))
+				reasons = append(reasons, fmt.Sprintf("it is %s on the %s%s", shown(string(state)), s.side, c.undeclared(s.side, state)))
 			}
 		}
 	}
@@ -153,6 +152,16 @@ func (c *comparison) wrong(p pair) (reasons []string) {
 		}
 	}
 	return reasons
+}
+
+// undeclared says which key of the configuration a migration to a newer
+// version needs, whose databases are not online before the failover.
+func (c *comparison) undeclared(side Side, state DBState) string {
+	newer := c.source.Identity.Major > 0 && c.target.Identity.Major > c.source.Identity.Major
+	if !newer || side != Target || state != DBRestoring && state != DBRecovering {
+		return ""
+	}
+	return " (its version is newer than the source's: if that is meant, the configuration must say cross_version: true)"
 }
 
 func replicaWrong(where string, r Replica) (reasons []string) {

@@ -25,3 +25,15 @@ func TestFolder(t *testing.T) {
 		}
 	}
 }
+
+// Which of two copies a name means cannot be told: none of them is shown
+// under it, nor any of their LSNs.
+func TestAmbiguousNamesShowNoCopy(t *testing.T) {
+	source, target := healthy("db1", "db2")
+	source.Databases[1].Name = "Db1"
+	d := Compare(source, target, options).Database("db1")
+	if d == nil || d.Source != nil || d.Target != nil || d.SourceHardened.Known() || d.SourceEndOfLog.Known() || d.TargetHardened.Known() || d.TargetEndOfLog.Known() ||
+		d.LinkHardened.Known() || d.Hardened.Known() || d.EndOfLog.Known() || d.CommitLag.OK {
+		t.Errorf("%+v", d)
+	}
+}

@@ -19,6 +19,7 @@ type target struct {
 	dsn     string // as given; compared to see a change, never printed
 	label   string // host:port or host\instance
 	cfg     msdsn.Config
+	entra   string   // the DSN for Entra ID's connector, with what is forced; "" without fedauth
 	secrets []string // what must never appear in a text
 }
 
@@ -38,7 +39,11 @@ func parseDSN(dsn, appName string, dialTimeout time.Duration) (target, error) {
 		return target{}, errors.New("the DSN cannot be parsed: write sqlserver://user:password@host:1433?encrypt=strict, and special characters of the password as %XX")
 	}
 	t := target{dsn: dsn, label: label(cfg), cfg: cfg}
-	for _, s := range []string{cfg.Password, cfg.ChangePassword, dsn} {
+	secrets := []string{cfg.Password, cfg.ChangePassword, dsn}
+	for _, key := range secretParameters {
+		secrets = append(secrets, cfg.Parameters[key])
+	}
+	for _, s := range secrets {
 		if s != "" {
 			t.secrets = append(t.secrets, s)
 			if esc := url.QueryEscape(s); esc != s {
@@ -66,6 +71,12 @@ func parseDSN(dsn, appName string, dialTimeout time.Duration) (target, error) {
 	t.cfg.DialTimeout = dialTimeout
 	if appName != "" {
 		t.cfg.AppName = appName
+	}
+	if err := t.fedauth(dsn); err != nil {
+		return target{}, err
+	}
+	if t.entra != "" {
+		t.secrets = append(t.secrets, t.entra)
 	}
 	return t, nil
 }

@@ -19,7 +19,13 @@ type columns struct {
 	row []driver.Value
 	i   int
 	err error
+	// Words and GUIDs repeat from row to row; what was made of one is kept.
+	words map[string]string
+	guids [2]lowered
+	turn  int
 }
+
+type lowered struct{ from, to string }
 
 func (c *columns) next() driver.Value {
 	if c.i >= len(c.row) {
@@ -52,14 +58,37 @@ func (c *columns) text() string {
 }
 
 // word is text in lower snake case.
-func (c *columns) word() string { return snake(c.text()) }
+func (c *columns) word() string {
+	s := c.text()
+	w, ok := c.words[s]
+	if !ok {
+		w = snake(s)
+		if c.words == nil {
+			c.words = map[string]string{}
+		}
+		c.words[s] = w
+	}
+	return w
+}
+
+var snakes = strings.NewReplacer(" ", "_", "-", "_")
 
 func snake(s string) string {
-	return strings.NewReplacer(" ", "_", "-", "_").Replace(strings.ToLower(strings.TrimSpace(s)))
+	return snakes.Replace(strings.ToLower(strings.TrimSpace(s)))
 }
 
 // guid is text in lower case.
-func (c *columns) guid() string { return strings.ToLower(c.text()) }
+func (c *columns) guid() string {
+	s := c.text()
+	for _, g := range c.guids {
+		if g.from == s {
+			return g.to
+		}
+	}
+	c.turn = 1 - c.turn
+	c.guids[c.turn] = lowered{s, strings.ToLower(s)}
+	return c.guids[c.turn].to
+}
 
 func (c *columns) integer() hadr.Opt[int64] {
 	switch v := c.next().(type) {
@@ -214,8 +243,9 @@ func (a *answer) set(cols []string) (rowFunc, error) {
 		return nil, nil
 	}
 	a.seen[name] = true
+	c := &columns{}
 	return func(row []driver.Value) error {
-		c := &columns{row: row}
+		c.row, c.i, c.err = row, 0, nil
 		fill(a, c)
 		if c.err != nil {
 			return fmt.Errorf("%s: %w", name, c.err)

@@ -165,7 +165,7 @@ func TestTheAnswersShapeIsChecked(t *testing.T) {
 
 func TestVoidAnswers(t *testing.T) {
 	good := func() *heard {
-		return &heard{in: newInstance(target{label: "sql1:1433"}, 0), full: true, a: threeDatabases(t), p: probe{major: 16}}
+		return &heard{in: newInstance(target{label: "sql1:1433"}, 0, new(line), nil), full: true, a: threeDatabases(t), p: probe{major: 16}}
 	}
 	if e := good().check(); e != nil {
 		t.Fatal(e)

@@ -38,10 +38,9 @@ func TestGoldenReadings(t *testing.T) {
 		golden(t, fmt.Sprintf("read_scrape_%d.sql", major), readBatch(n, major, Want{Log: true}))
 		golden(t, fmt.Sprintf("read_everything_%d.sql", major), readBatch(n, major, Everything))
 		golden(t, fmt.Sprintf("role_%d.sql", major), roleBatch(n, major))
+		golden(t, fmt.Sprintf("discover_%d.sql", major), discoverBatch(major))
 	}
 	golden(t, "probe.sql", probeBatch)
-	golden(t, "discover_15.sql", discoverBatch(15))
-	golden(t, "discover_16.sql", discoverBatch(16))
 }
 
 func testGuard() Guard {

@@ -16,15 +16,16 @@ import (
 type instance struct {
 	target   target
 	hungHold time.Duration
-	line     line
-	closed   chan struct{} // closed when nobody wants this instance any more
+	line     *line           // shared by all that read this server
+	closed   chan struct{}   // closed when nobody wants this instance any more
+	ended    <-chan struct{} // closed when the side is; a hung statement is not waited for any longer
 
 	mu   sync.Mutex // guards sess against kill from outside
 	sess *session   // nil: not connected; changed only on the line
 }
 
-func newInstance(t target, hungHold time.Duration) *instance {
-	return &instance{target: t, hungHold: hungHold, closed: make(chan struct{})}
+func newInstance(t target, hungHold time.Duration, l *line, ended <-chan struct{}) *instance {
+	return &instance{target: t, hungHold: hungHold, line: l, closed: make(chan struct{}), ended: ended}
 }
 
 func (in *instance) put(s *session) {
@@ -74,60 +75,78 @@ var errClosed = errors.New("the side was closed or its list of instances changed
 // be dead is made anew once: a question may be asked twice. In one round trip,
 // when the connection is there and well.
 func (in *instance) ask(ctx context.Context, build func(major int) string) (*answer, probe, error) {
-	type result struct {
-		a *answer
-		p probe
-	}
-	r, err := do(ctx, &in.line, in.kill, func(ctx context.Context) (result, error) {
+	r, err := do(ctx, in.line, in.kill, func(ctx context.Context) (result, error) {
 		if in.isClosed() {
 			return result{}, &notSent{errClosed}
 		}
-		for {
-			reused := in.sess != nil
-			if !reused {
-				s, err := connect(ctx, in.target)
-				if err != nil {
-					return result{}, &connectError{err}
-				}
-				in.put(s)
-				if in.isClosed() {
-					in.drop()
-					return result{}, &notSent{errClosed}
-				}
+		sound := false
+		defer func() {
+			if !sound { // a panic of the driver: nobody knows what the session is good for
+				in.drop()
 			}
-			s := in.sess
-			a := newAnswer()
-			err := s.query(ctx, build(s.probe.major), a.set)
-			p := s.probe
-			if err == nil {
-				return result{a, p}, nil
-			}
-			if s.usable(err) {
-				return result{}, err
-			}
-			in.drop()
-			if ctx.Err() != nil {
-				// The cancel was not acknowledged: the statement may still be
-				// running over there.
-				in.hold()
-				return result{}, err
-			}
-			if !reused {
-				return result{}, err
-			}
-		}
+		}()
+		r, err := in.exchange(ctx, build)
+		sound = true
+		return r, err
 	})
 	return r.a, r.p, err
 }
 
+type result struct {
+	a *answer
+	p probe
+}
+
+// exchange is ask while the line is ours.
+func (in *instance) exchange(ctx context.Context, build func(major int) string) (result, error) {
+	for {
+		reused := in.sess != nil
+		if !reused {
+			s, err := connect(ctx, in.target)
+			if err != nil {
+				if ctx.Err() != nil && errors.As(err, new(*unanswered)) {
+					in.hold() // the first question of a session is a statement too
+				}
+				return result{}, &connectError{err}
+			}
+			in.put(s)
+			if in.isClosed() {
+				in.drop()
+				return result{}, &notSent{errClosed}
+			}
+		}
+		s := in.sess
+		a := newAnswer()
+		err := s.query(ctx, build(s.probe.major), a.set)
+		p := s.probe
+		if err == nil {
+			return result{a, p}, nil
+		}
+		if s.usable(err) {
+			return result{}, err
+		}
+		in.drop()
+		if ctx.Err() != nil {
+			// The cancel was not acknowledged: the statement may still be
+			// running over there.
+			in.hold()
+			return result{}, err
+		}
+		if !reused {
+			return result{}, err
+		}
+	}
+}
+
 // hold keeps the line taken after a statement that could not be cancelled, so
-// that the next one does not join it at once.
+// that the next one does not join it at once: also not one on a connection of
+// another DSN for the same server.
 func (in *instance) hold() {
 	t := time.NewTimer(in.hungHold)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-in.closed:
+	case <-in.ended:
 	}
 }
 

@@ -134,7 +134,7 @@ func TestReadBothSides(t *testing.T) {
 					t.Errorf("version %d %s: link %+v", major, r.Side, d.Link)
 				}
 			}
-			if r.Rights == nil || r.Rights.Sysadmin != hadr.Some(true) || !r.Rights.AlterDAG.OK || r.Marker != hadr.Some("") || !r.TransactionsRead {
+			if r.Rights == nil || r.Rights.Sysadmin != hadr.Some(true) || r.Rights.AlterDAG != hadr.Some(true) || r.Marker != hadr.Some("") || !r.TransactionsRead {
 				t.Errorf("version %d %s: rights %+v marker %v", major, r.Side, r.Rights, r.Marker)
 			}
 			if len(r.Certificates) == 0 {
@@ -474,7 +474,7 @@ func TestReadSurvivesARestart(t *testing.T) {
 func spidOf(t *testing.T, s *Side) int {
 	t.Helper()
 	id := 0
-	_, err := do(soon(t), &s.instances[0].line, func() {}, func(ctx context.Context) (int, error) {
+	_, err := do(soon(t), s.instances[0].line, func() {}, func(ctx context.Context) (int, error) {
 		err := s.instances[0].sess.query(ctx, "SELECT CONVERT(int, @@SPID) AS id", func([]string) (rowFunc, error) {
 			return func(row []driver.Value) error {
 				id = int((&columns{row: row}).integer().V)

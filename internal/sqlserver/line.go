@@ -3,6 +3,7 @@ package sqlserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -89,7 +90,7 @@ func do[T any](ctx context.Context, l *line, kill func(), work func(context.Cont
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(gone)
-		v, err := work(inner)
+		v, err := safely(inner, work)
 		l.leave()
 		done <- result{v, err}
 	}()
@@ -118,3 +119,23 @@ func do[T any](ctx context.Context, l *line, kill func(), work func(context.Cont
 		return zero, ctx.Err()
 	}
 }
+
+// safely makes an error of a panic: the driver reads what a server sends, and
+// a stream that makes it stumble must not take every other run down with the
+// process. What was sent counts as of unknown outcome.
+func safely[T any](ctx context.Context, work func(context.Context) (T, error)) (v T, err error) {
+	defer stumbled(&err)
+	return work(ctx)
+}
+
+// stumbled is deferred.
+func stumbled(err *error) {
+	if p := recover(); p != nil {
+		*err = &panicked{fmt.Sprint(p)}
+	}
+}
+
+// panicked is what the driver stumbled over.
+type panicked struct{ what string }
+
+func (p *panicked) Error() string { return "the driver stumbled over the answer: " + p.what }

@@ -2,7 +2,9 @@ package sqlserver
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
+	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -140,5 +142,63 @@ func TestNothingIsSentAfterTheEnd(t *testing.T) {
 	var ns *notSent
 	if !errors.As(err, &ns) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestADriverThatStumbles: a panic while an answer is read is an error of
+// unknown outcome, leaves the line free, and costs the session.
+func TestADriverThatStumbles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l line
+		_, err := do(within(t, time.Minute), &l, func() {}, func(context.Context) (int, error) {
+			var rows []int
+			return rows[3], nil
+		})
+		e := new(Error).aboutAct(err, &target{})
+		if e.Class != ClassUnknown || e.SurelyNothingDone() {
+			t.Errorf("class %s of %v", e.Class, err)
+		}
+		if _, err := do(within(t, time.Second), &l, func() {}, func(context.Context) (int, error) { return 0, nil }); err != nil {
+			t.Errorf("the line is not free: %v", err)
+		}
+		s := &session{conn: stumblingConn{}, sockets: &sockets{}}
+		err = s.exec(t.Context(), "SELECT 1")
+		if err == nil || s.usable(err) {
+			t.Errorf("the session is used again after %v", err)
+		}
+		if err := s.query(t.Context(), "SELECT 1", nil); err == nil || s.usable(err) {
+			t.Errorf("the session is used again after %v", err)
+		}
+	})
+}
+
+type stumblingConn struct{ driver.Conn }
+
+func (stumblingConn) Prepare(string) (driver.Stmt, error) { panic("unexpected token") }
+
+// TestDialAfterKill: a dial that comes through when nobody waits any more
+// leaves no connection behind.
+func TestDialAfterKill(t *testing.T) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	s := &sockets{}
+	c, err := s.DialContext(t.Context(), "tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.kill()
+	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the socket lives after kill: %v", err)
+	}
+	if c, err := s.DialContext(t.Context(), "tcp", ln.Addr().String()); !errors.Is(err, net.ErrClosed) {
+		_ = c.Close()
+		t.Errorf("a dial after kill: %v", err)
+	}
+	if len(s.conns) != 0 {
+		t.Errorf("%d connections are kept", len(s.conns))
 	}
 }

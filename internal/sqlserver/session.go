@@ -67,39 +67,61 @@ func (s *sockets) kill() {
 // returns when ctx ends, whatever the network does.
 func connect(ctx context.Context, t target) (*session, error) {
 	sock := &sockets{}
-	connector := mssql.NewConnectorConfig(t.cfg)
+	connector, err := t.connector()
+	if err != nil {
+		return nil, err
+	}
 	connector.Dialer = sock
 	type result struct {
 		s   *session
 		err error
 	}
-	done := make(chan result, 1)
+	done, asked := make(chan result, 1), make(chan struct{})
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.DialTimeout)
 	defer cancel()
 	go func() {
-		conn, err := connector.Connect(ctx)
-		if err != nil {
-			done <- result{nil, err}
-			return
-		}
-		s := &session{conn: conn, sockets: sock}
-		done <- result{s, s.learn(ctx)}
+		s, err := safely(ctx, func(ctx context.Context) (*session, error) {
+			conn, err := connector.Connect(ctx)
+			if err != nil {
+				return nil, err
+			}
+			s := &session{conn: conn, sockets: sock}
+			close(asked)
+			return s, s.learn(ctx)
+		})
+		done <- result{s, err}
 	}()
+	late := func() error {
+		sock.kill()
+		err := error(&loginTimeout{ctx.Err()})
+		select {
+		case <-asked:
+			err = &unanswered{err}
+		default:
+		}
+		return err
+	}
 	select {
 	case r := <-done:
 		if r.err == nil {
 			return r.s, nil
 		}
-		sock.kill()
 		if ctx.Err() != nil {
-			return nil, &loginTimeout{ctx.Err()}
+			return nil, late()
 		}
+		sock.kill()
 		return nil, r.err
 	case <-ctx.Done():
-		sock.kill()
-		return nil, &loginTimeout{ctx.Err()}
+		return nil, late()
 	}
 }
+
+// unanswered marks a connect that got as far as a statement, which may still
+// run over there.
+type unanswered struct{ err error }
+
+func (e *unanswered) Error() string { return e.err.Error() }
+func (e *unanswered) Unwrap() error { return e.err }
 
 // loginTimeout is the end of a connect that ran out of time.
 type loginTimeout struct{ err error }
@@ -118,6 +140,7 @@ type rowFunc func(row []driver.Value) error
 // driver then sends ATTENTION, and keeps the connection if the server
 // acknowledges it.
 func (s *session) query(ctx context.Context, batch string, set func(cols []string) (rowFunc, error)) (err error) {
+	defer stumbled(&err) // whoever called drops the session then
 	if err := ctx.Err(); err != nil {
 		return &notSent{err}
 	}
@@ -176,7 +199,8 @@ func (s *session) query(ctx context.Context, batch string, set func(cols []strin
 }
 
 // exec sends one batch whose result sets do not matter.
-func (s *session) exec(ctx context.Context, batch string) error {
+func (s *session) exec(ctx context.Context, batch string) (err error) {
+	defer stumbled(&err)
 	if err := ctx.Err(); err != nil {
 		return &notSent{err}
 	}
