@@ -236,6 +236,11 @@ func (c *Config) checkNames() error {
 			seen[strings.ToLower(db)] = true
 		}
 	}
+	// A backup of a newer version cannot be restored on an older one: such a pair
+	// cannot have come about.
+	if src, tgt := c.Sides[0].Instances[0].Major, c.Sides[1].Instances[0].Major; src > tgt {
+		return fmt.Errorf("the target's version (%d) is older than the source's (%d): its databases could not have been seeded", tgt, src)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -443,5 +444,14 @@ func TestSameSeedSameRun(t *testing.T) {
 	}
 	if a, b := run(), run(); a != b {
 		t.Fatalf("%s\n%s", a, b)
+	}
+}
+
+func TestOlderTargetIsRefused(t *testing.T) {
+	var cfg Config
+	cfg.Sides[0].Instances = []InstanceConfig{{Major: 16}}
+	cfg.Sides[1].Instances = []InstanceConfig{{Major: 15}}
+	if _, err := New(cfg, time.Unix(0, 0), Hooks{}); err == nil || !strings.Contains(err.Error(), "older") {
+		t.Errorf("a target older than the source: %v", err)
 	}
 }
