@@ -164,12 +164,12 @@ func (s *stage) plays(scrapes int) error {
 // paused: a few good samples, 60 s in which Prometheus sees nothing, a few good
 // samples again. Nobody knows what was in between.
 func (s *stage) paused() error {
-	stopped := make(chan error, 1)
+	due := make(chan bool, 1)
 	s.script = []act{
 		{scrapes: 2},
 		{scrapes: 3, good: true, then: func() {
 			// Once this answer has been stored, and before the next scrape.
-			time.AfterFunc(300*time.Millisecond, func() { stopped <- s.prom.Signal(syscall.SIGSTOP) })
+			time.AfterFunc(300*time.Millisecond, func() { due <- true })
 		}},
 		{scrapes: 3, good: true},
 		{scrapes: 3},
@@ -179,8 +179,8 @@ func (s *stage) paused() error {
 		return err
 	}
 	select {
-	case err := <-stopped:
-		if err != nil {
+	case <-due:
+		if err := s.prom.Signal(syscall.SIGSTOP); err != nil {
 			return err
 		}
 	case <-time.After(2 * time.Minute):

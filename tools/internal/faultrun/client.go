@@ -105,7 +105,12 @@ func (w *writer) missing(ctx context.Context, side lab.Side) (lost []int64, tota
 	w.mu.Lock()
 	acked := slices.Clone(w.acked)
 	w.mu.Unlock()
-	rows, err := w.db[side].QueryContext(ctx, "SELECT id FROM dbo.ledger")
+	var rows *sql.Rows
+	for range 3 { // a pooled session may have died with the link or the role, as any client's may
+		if rows, err = w.db[side].QueryContext(ctx, "SELECT id FROM dbo.ledger"); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("read dbo.ledger of the %s: %w", side, err)
 	}
