@@ -339,8 +339,9 @@ func (w *exprWorld) play() {
 	}
 	w.ctl("rsstc", "side=source", "value=1")
 	w.sees(`mssql_dag_required_synchronized_secondaries == 1`)
+	w.sees(`mssql_dag_cutover_pages_open > 0`) // the webhook reads less often than it is scraped
 	w.ctl("rsstc", "side=source", "value=0")
-	w.sees(`max(mssql_dag_required_synchronized_secondaries) == 0`)
+	w.sees(`max(mssql_dag_required_synchronized_secondaries) == 0 and max(mssql_dag_cutover_pages_open) == 0`)
 	if resp, err := http.Post("http://am:"+w.secret+"@"+w.addr+"/api/v1/alerts", "application/json", strings.NewReader("{")); err == nil {
 		_ = resp.Body.Close()
 	}
@@ -375,6 +376,7 @@ func (w *exprWorld) play() {
 	w.ctl("execute", "side=source", "statement=ALTER AVAILABILITY GROUP [DAG] FORCE_FAILOVER_ALLOW_DATA_LOSS;")
 	w.sees(`mssql_dag_convergence_state{state="split"} == 1`)
 	w.sees(`sum without (side) (dag_side:mssql_dag_role_primary:max) == 2`)
+	w.sees(`mssql_dag_cutover_pages_open > 0`)
 
 	// The product itself: a config that does not load, and each program gone.
 	good, err := os.ReadFile(filepath.Join(w.dir, "dag.yml"))
