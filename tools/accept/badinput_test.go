@@ -4,7 +4,6 @@ package accept
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/dag-exporter/dag_exporter/tools/internal/freeport"
 )
 
 func write(t *testing.T, dir, name, text string) string {
@@ -35,12 +36,11 @@ func config(source, target string, extra ...string) string {
 // freeAddress is a loopback address on which nobody listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // TestBadConfig: one clear sentence with file and line and the remedy, exit 2,

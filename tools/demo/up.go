@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/dag-exporter/dag_exporter/tools/internal/freeport"
 )
 
 const dag = "demo"
@@ -75,7 +77,7 @@ func (d *demo) up(ctx context.Context) error {
 
 	for _, p := range []*string{&d.ports.exporter, &d.ports.prometheus, &d.ports.alertmanager, &d.ports.webhook} {
 		var err error
-		if *p, err = freePort(); err != nil {
+		if *p, err = freeport.Address(); err != nil {
 			return err
 		}
 	}

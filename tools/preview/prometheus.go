@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/dag-exporter/dag_exporter/tools/internal/freeport"
 )
 
 // promServer is a real Prometheus that scrapes nothing: its samples are sent to it,
@@ -36,12 +37,8 @@ func startPrometheus(ctx context.Context) (_ *promServer, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; note: tools/install.sh prometheus, and .tools/bin on PATH", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
-		return nil, err
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
 		return nil, err
 	}
 	p := &promServer{url: "http://" + address}

@@ -2,12 +2,9 @@ package faultrun
 
 import (
 	"bytes"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"sync"
-	"sync/atomic"
 	"syscall"
 )
 
@@ -63,20 +60,4 @@ func (p *process) alive() bool {
 	default:
 		return true
 	}
-}
-
-var nextPort atomic.Uint32
-
-// freePort is a loopback port below the range that outgoing connections are
-// given, so that nothing takes it before the child does.
-func freePort() (int, error) {
-	for range 4000 {
-		port := 20000 + int(nextPort.Add(1)+uint32(syscall.Getpid())*7)%12000
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		return port, l.Close()
-	}
-	return 0, fmt.Errorf("no free loopback port between 20000 and 32000")
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dag-exporter/dag_exporter/internal/lab"
 	"github.com/dag-exporter/dag_exporter/internal/lab/model"
+	"github.com/dag-exporter/dag_exporter/tools/internal/freeport"
 )
 
 // quick makes everything that takes time in the lab take little.
@@ -46,7 +47,7 @@ type world struct {
 	began   time.Time
 
 	mu       sync.Mutex
-	port     int
+	addr     string
 	proc     *process
 	track    tracker
 	steps    int
@@ -161,23 +162,23 @@ func (w *world) close() {
 func (w *world) address() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return fmt.Sprintf("127.0.0.1:%d", w.port)
+	return w.addr
 }
 
 // start runs the webhook until it answers.
 func (w *world) start() error {
 	for try := 0; ; try++ {
-		port, err := freePort()
+		addr, err := freeport.Address()
 		if err != nil {
 			return err
 		}
 		p, err := startProcess(w.dir, w.out, w.program, "serve", "--config.file=dag.yml", "--web.config.file=web.yml",
-			fmt.Sprintf("--web.listen-address=127.0.0.1:%d", port), "--storage.path="+filepath.Join(w.dir, "data"))
+			"--web.listen-address="+addr, "--storage.path="+filepath.Join(w.dir, "data"))
 		if err != nil {
 			return err
 		}
 		w.mu.Lock()
-		w.proc, w.port = p, port
+		w.proc, w.addr = p, addr
 		w.mu.Unlock()
 		for end := time.Now().Add(30 * time.Second); p.alive() && time.Now().Before(end); time.Sleep(15 * time.Millisecond) {
 			if _, err := w.status(); err == nil {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -20,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/dag-exporter/dag_exporter/tools/internal/freeport"
 )
 
 // TB is what this package needs of a test.
@@ -109,16 +110,6 @@ func (p *Process) get(path string) ([]byte, error) {
 
 var client = &http.Client{Timeout: 30 * time.Second}
 
-// FreeAddress is a loopback address that nobody listens on now.
-func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
 // Until calls f until it returns nil, for at most three minutes: a bound against
 // hanging, not a claim about speed.
 func Until(ctx context.Context, what string, f func() error) error {
@@ -144,7 +135,7 @@ type Prometheus struct{ *Process }
 // dir/tsdb, so that a second start goes on where the first ended.
 func StartPrometheus(t TB, dir string) (*Prometheus, error) {
 	t.Helper()
-	address, err := FreeAddress()
+	address, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +245,7 @@ type Alertmanager struct{ *Process }
 // StartAlertmanager runs Alertmanager with dir/alertmanager.yml.
 func StartAlertmanager(t TB, dir string) (*Alertmanager, error) {
 	t.Helper()
-	address, err := FreeAddress()
+	address, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}
