@@ -34,6 +34,8 @@ type Column struct {
 	Name     string
 	Type     Type
 	Nullable bool
+	// Collation is a text column's own, "" the session's. One that [CheckCollation] does not know is an error when the column is used.
+	Collation string
 	// Identity columns may not be named in an INSERT; the host assigns them.
 	Identity bool
 	// HasDefault tells INSERT that leaving this column out is not NULL: the row holds [Default] there, and the host puts its default.
@@ -208,6 +210,9 @@ type Options struct {
 	MaxRows int64
 	// MaxDepth bounds the nesting of expressions and blocks in text (error 191), 0 means 200; nested EXEC is bounded at 32 as in SQL Server (217).
 	MaxDepth int
+	// Collation is that of the instance and of its databases: of literals, variables, and columns without their own, and of names. "" is
+	// [DefaultCollation]. With one that [CheckCollation] refuses, the session answers every batch with that error.
+	Collation string
 	// Acquire, if not nil, is called before the evaluation of a statement and its result after it, so that a host bounds how many are evaluated at
 	// once. It is released while the statement waits (WAITFOR) or runs elsewhere (Foreign, procedures).
 	Acquire func(ctx context.Context) (release func(), err error)
@@ -235,6 +240,11 @@ type CallResult struct {
 type Session struct {
 	host Host
 	opt  Options
+	// own is the session's collation, refused why there is none, names the rules by which names compare; collations are those met so far.
+	own        *collationInfo
+	refused    *Error
+	names      collation
+	collations map[string]*collationInfo
 	sessionState
 }
 
@@ -246,7 +256,14 @@ func NewSession(h Host, opt Options) *Session {
 	if opt.MaxDepth == 0 {
 		opt.MaxDepth = 200
 	}
-	s := &Session{host: h, opt: opt}
+	if opt.Collation == "" {
+		opt.Collation = DefaultCollation
+	}
+	s := &Session{host: h, opt: opt, own: findCollation(opt.Collation), refused: CheckCollation(opt.Collation)}
+	if s.refused != nil {
+		s.own = findCollation(DefaultCollation)
+	}
+	s.names = s.own.rules & collKind
 	s.init()
 	return s
 }

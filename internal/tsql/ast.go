@@ -386,6 +386,7 @@ type (
 		identity  bool
 		seed, inc int64
 		deflt     expr
+		collate   string
 	}
 	createTableStmt struct {
 		base

@@ -101,7 +101,7 @@ func (b *binder) stmt(s stmt) {
 	case *setVarStmt:
 		b.dry(line, func(c *compiler) { c.setter(t.name, t.op, c.comp(t.x)) })
 	case *selectStmt:
-		b.dry(line, func(c *compiler) { c.query(t.q, true) })
+		b.dry(line, func(c *compiler) { c.statement(t.q) })
 	case *insertStmt:
 		b.dry(line, func(c *compiler) { b.x.compileInsert(c, t) })
 	case *updateStmt:
@@ -129,7 +129,7 @@ func (b *binder) stmt(s stmt) {
 		}
 	case *cursorDecl:
 		b.dry(line, func(c *compiler) {
-			if p := c.query(t.q, true); p.assign {
+			if p := c.statement(t.q); p.assign {
 				failCompile(line, 141, 15, 1, "A SELECT statement that assigns a value to a variable must not be combined with data-retrieval operations.")
 			}
 		})

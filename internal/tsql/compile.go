@@ -47,8 +47,7 @@ type cx struct {
 	f     valueFn
 	t     Type
 	null  bool // may be NULL
-	coll  collation
-	cset  bool // COLLATE was written
+	label label
 	konst bool
 	val   any  // of a constant
 	lit   bool // a literal as written: an integer has just the precision of its digits in numeric arithmetic
@@ -120,31 +119,32 @@ func (d *tableData) load(x *run) [][]any {
 }
 
 type source struct {
-	alias string   // what qualifies its columns
-	path  []string // its own name if it has no alias
-	cols  []Column
-	null  []any   // a row of NULLs for outer joins
-	work  [][]any // of a recursive CTE: the rows of the round before
+	alias  string   // what qualifies its columns
+	path   []string // its own name if it has no alias
+	cols   []Column
+	labels []label // of the columns of a derived table; a table's are implicit
+	null   []any   // a row of NULLs for outer joins
+	work   [][]any // of a recursive CTE: the rows of the round before
 }
 
 // matches reports whether a qualifier of one to three parts means this source.
-func (s *source) matches(q []string) bool {
+func (s *source) matches(names collation, q []string) bool {
 	if len(s.path) == 0 {
-		return len(q) == 1 && EqualFold(q[0], s.alias)
+		return len(q) == 1 && names.equalNames(q[0], s.alias)
 	}
 	if len(q) > len(s.path) {
 		return false
 	}
 	tail := s.path[len(s.path)-len(q):]
 	for i := range q {
-		if !EqualFold(q[i], tail[i]) && !(q[i] == "" || tail[i] == "") {
+		if !names.equalNames(q[i], tail[i]) && !(q[i] == "" || tail[i] == "") {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *source) label() string {
+func (s *source) shown() string {
 	if s.alias != "" {
 		return s.alias
 	}
@@ -197,15 +197,16 @@ func (c *compiler) column(e *colExpr) cx {
 	q, name := e.parts[:len(e.parts)-1], e.parts[len(e.parts)-1]
 	level := 0
 	qualified := false
+	names := c.x.s.names
 	for sc := c.sc; sc != nil; sc = sc.up {
 		src, col := -1, -1
 		for i, s := range sc.srcs {
-			if sc.visible&(1<<uint(i)) == 0 || len(q) > 0 && !s.matches(q) {
+			if sc.visible&(1<<uint(i)) == 0 || len(q) > 0 && !s.matches(names, q) {
 				continue
 			}
 			qualified = true
 			for j := range s.cols {
-				if !EqualFold(s.cols[j].Name, name) {
+				if !names.equalNames(s.cols[j].Name, name) {
 					continue
 				}
 				if src >= 0 {
@@ -215,7 +216,7 @@ func (c *compiler) column(e *colExpr) cx {
 			}
 		}
 		if src >= 0 {
-			k := sc.srcs[src].cols[col]
+			k, l := sc.srcs[src].cols[col], c.labelOf(sc.srcs[src], col)
 			for s := c.sc; s != sc; s = s.up {
 				s.outer, s.touched = true, true
 			}
@@ -223,7 +224,7 @@ func (c *compiler) column(e *colExpr) cx {
 			if sc.group != nil {
 				src, col = 0, sc.group.columnIndex(c, sc, src, col, e)
 			}
-			return cx{f: accessor(level, src, col), t: k.Type, null: k.Nullable, plain: level == 0, src: src, col: col}
+			return cx{f: accessor(level, src, col), t: k.Type, null: k.Nullable, label: l, plain: level == 0, src: src, col: col}
 		}
 		if qualified && len(q) > 0 {
 			break
@@ -269,6 +270,7 @@ func (c *compiler) to(a cx, t Type) cx {
 		a.t = t
 		return a
 	}
+	a.label = a.lab() // a number's text has the default's
 	conv := conversion(a.t, t, 0, false)
 	if conv != nil {
 		f := a.f
@@ -294,13 +296,6 @@ func (a cx) foldConst() (out cx) {
 	}()
 	v := a.f(nil)
 	r := constant(v, a.t)
-	r.coll, r.cset = a.coll, a.cset
+	r.label = a.label
 	return r
-}
-
-func (c *compiler) collation(a, b cx) collation {
-	if b.cset && !a.cset {
-		return b.coll
-	}
-	return a.coll
 }

@@ -362,8 +362,7 @@ func (c *compiler) concat(a, b cx) cx {
 	if uni {
 		t = NVarChar(n)
 	}
-	coll := c.collation(a, b)
-	out := cx{t: t, null: a.null || b.null, konst: a.konst && b.konst, coll: coll, cset: a.cset || b.cset}
+	out := cx{t: t, null: a.null || b.null, konst: a.konst && b.konst, label: c.made("add", t, a.lab(), b.lab())}
 	out.f = both(a, b, func(x, y any) any {
 		s := x.(string) + y.(string)
 		if n != MaxLen && len(s) > n {

@@ -37,22 +37,13 @@ func (c *compiler) comp(x expr) cx {
 	case *subExpr:
 		q := c.subquery(e.q)
 		c.oneColumn(q, e.line)
-		return cx{f: q.scalar, t: q.cols[0].Type, null: true}
+		return cx{f: q.scalar, t: q.cols[0].Type, null: true, label: q.labels[0]}
 	case *caseExpr:
 		return c.caseOf(e)
 	case *castExpr:
 		return c.cast(e)
 	case *collateExpr:
-		a := c.comp(e.x)
-		coll, ok := collationOf(e.name)
-		if !ok {
-			failCompile(c.line(e.line), 448, 16, 1, "Invalid collation '%s'.", e.name)
-		}
-		if !a.t.IsString() && a.t.Kind != KindNull {
-			failCompile(c.line(e.line), 447, 16, 0, "Expression type %s is invalid for COLLATE clause.", a.t.Kind)
-		}
-		a.coll, a.cset = coll, true
-		return a
+		return c.collate(e)
 	case *callExpr:
 		return c.call(e)
 	case *methodExpr:
@@ -62,6 +53,25 @@ func (c *compiler) comp(x expr) cx {
 	}
 	failCompile(c.x.line, 102, 15, 1, "Incorrect syntax near '='.")
 	return cx{}
+}
+
+func (c *compiler) collate(e *collateExpr) cx {
+	line := c.line(e.line)
+	if _, twice := e.x.(*collateExpr); twice {
+		notImplemented(line, "COLLATE on an expression that has a COLLATE already, which SQL Server does not allow")
+	}
+	a := c.comp(e.x)
+	info := c.x.s.collationFor(line, e.name, a.t)
+	if a.lab().rank == labelNone && !a.t.IsUnicode() {
+		c.both(a.label.clash, "COLLATE", 6)
+	}
+	a.label = label{rank: labelExplicit, coll: info}
+	return a
+}
+
+// both is error 446: what an operation made has no collation, and another operation needs one. Its text is assumed.
+func (c *compiler) both(k *clash, op string, state uint8) {
+	failCompile(c.x.line, 446, 16, state, "Cannot resolve collation conflict between %s in %s operator for %s operation.", k.pair(), k.op, op)
 }
 
 func (sc *scope) grouped() *grouping {
@@ -143,7 +153,7 @@ func (c *compiler) caseOf(e *caseExpr) cx {
 	if allNull {
 		failCompile(c.x.line, 8133, 16, 1, "At least one of the result expressions in a CASE specification must be an expression other than the NULL constant.")
 	}
-	fs, out := c.unify(results)
+	fs, out := c.unify("CASE", results)
 	last := fs[len(fs)-1]
 	out.f = func(e *env) any {
 		for i, p := range conds {
@@ -157,7 +167,7 @@ func (c *compiler) caseOf(e *caseExpr) cx {
 }
 
 // unify brings several results to one type, as CASE, COALESCE, IIF and UNION do.
-func (c *compiler) unify(list []cx) ([]valueFn, cx) {
+func (c *compiler) unify(op string, list []cx) ([]valueFn, cx) {
 	var t Type
 	out := cx{}
 	for _, r := range list {
@@ -167,12 +177,16 @@ func (c *compiler) unify(list []cx) ([]valueFn, cx) {
 		}
 		t = n
 		out.null = out.null || r.null
-		if r.cset {
-			out.coll, out.cset = r.coll, true
-		}
 	}
 	if t.Kind == KindNull {
 		t = Int
+	}
+	for i, r := range list {
+		if i == 0 {
+			out.label = r.lab()
+		} else if t.IsString() {
+			out.label = c.made(op, t, out.label, r.lab())
+		}
 	}
 	fs := make([]valueFn, len(list))
 	for i, r := range list {
@@ -188,7 +202,13 @@ func (c *compiler) cast(e *castExpr) cx {
 	if e.style != nil {
 		style = c.to(c.comp(e.style), Int)
 	}
-	out := cx{t: e.typ, null: a.null || e.try, coll: a.coll, cset: a.cset, konst: a.konst && style.konst}
+	out := cx{t: e.typ, null: a.null || e.try, label: a.lab(), konst: a.konst && style.konst}
+	if e.typ.IsString() {
+		if !e.typ.IsUnicode() && out.label.rank == labelNone {
+			c.both(out.label.clash, "CONVERT", 20)
+		}
+		checkWide(c.line(e.line), out.label.coll, e.typ)
+	}
 	if a.t.Kind == KindNull {
 		return constant(nil, e.typ)
 	}

@@ -36,7 +36,7 @@ func opName(op string) string {
 
 // comparator gives a three-way comparison of two operands, each brought to their common type; ok false at run time means NULL.
 func (c *compiler) comparator(a, b cx, op string) func(*env) (int, bool) {
-	coll := c.collation(a, b)
+	coll := c.pairRules(opName(op), a, b)
 	if a.t.Kind == KindXML || b.t.Kind == KindXML {
 		failCompile(c.x.line, 305, 16, 1, "The xml data type cannot be compared or sorted, except when using the IS NULL operator.")
 	}
@@ -258,13 +258,13 @@ func (c *compiler) oneColumn(q *subplan, line int) {
 // member tests v op ANY/ALL (q); IN is = ANY.
 func (c *compiler) member(v cx, q *subplan, op string, all, not bool) predFn {
 	var cur any
-	row := cx{f: func(*env) any { return cur }, t: q.cols[0].Type, null: true}
+	row := cx{f: func(*env) any { return cur }, t: q.cols[0].Type, null: true, label: q.labels[0]}
 	test := c.compare(op, v, row)
 	var set map[any]bool
 	var sawNull bool
 	hashable := op == "=" && !all && canHash(v.t, row.t)
 	kv, kr := hashForm(v, row)
-	coll := c.collation(v, row)
+	coll := c.pairRules(opName(op), v, row)
 	return func(e *env) tri {
 		if hashable && !q.correlated {
 			if set == nil {
@@ -323,11 +323,15 @@ func (c *compiler) quantified(e *quantExpr) predFn {
 
 func (c *compiler) like(e *likeExpr) predFn {
 	v, p := c.comp(e.x), c.comp(e.pat)
-	coll := c.collation(v, p)
 	vs, ps := c.text(v), c.text(p)
+	coll := c.pairRules("like", vs, ps)
 	var esc valueFn
 	if e.esc != nil {
-		esc = c.text(c.comp(e.esc)).f
+		m := c.comp(e.esc)
+		if m.lab().rank != labelDefault {
+			notImplemented(c.x.line, "an escape character with a collation of its own (COLLATE belongs to the text or to the pattern)")
+		}
+		esc = c.text(m).f
 	}
 	not := e.not
 	return func(e *env) tri {

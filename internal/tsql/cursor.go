@@ -29,7 +29,7 @@ func markOf(m *memTable) memMark {
 
 // frozen copies the scalar variables: a cursor's query keeps the values of its declaration.
 func (f *frame) frozen() *frame {
-	g := newFrame(f.level)
+	g := newFrame(f.level, f.names)
 	for k, v := range f.vars {
 		if v.table == nil {
 			c := *v
@@ -42,7 +42,7 @@ func (f *frame) frozen() *frame {
 
 // cursorMap is where a statement looks for cursors: local ones first.
 func (x *executor) findCursor(name string, global bool) *cursor {
-	k := collCI.fold(name)
+	k := x.s.names.fold(name)
 	if c := x.f.cursors[k]; c != nil && !global {
 		return c
 	}
@@ -71,7 +71,7 @@ func (x *executor) cursorStmt(s stmt) {
 			c.mustBeOpen()
 			c.open, c.rows, c.mem = false, nil, nil
 		case "DEALLOCATE":
-			k := collCI.fold(t.name)
+			k := x.s.names.fold(t.name)
 			if x.f.cursors[k] == c {
 				delete(x.f.cursors, k)
 			} else {
@@ -92,7 +92,7 @@ func (c *cursor) mustBeOpen() {
 }
 
 func (x *executor) declareCursor(t *cursorDecl) {
-	k := collCI.fold(t.name)
+	k := x.s.names.fold(t.name)
 	m := x.s.cursors
 	if t.local {
 		m = x.f.cursors
@@ -108,7 +108,7 @@ func (x *executor) declareCursor(t *cursorDecl) {
 	defer release()
 	c := x.compiler(t.line)
 	c.x.dry = true
-	cur.cols = c.query(t.q, true).cols
+	cur.cols = c.statement(t.q).cols
 	m[k] = cur
 }
 
@@ -168,13 +168,27 @@ func (x *executor) fresh(line int, c *cursor) {
 	now := x.ask(line, c)
 	same := len(now) == len(c.rows)
 	for i := 0; same && i < len(now); i++ {
-		same = rowKey(now[i], nil) == rowKey(c.rows[i], nil)
+		same = sameValues(now[i], c.rows[i])
 	}
 	if !same {
 		c.mem = map[*memTable]memMark{} // the next FETCH says it again
 		x.eachMem(c, func(m *memTable) { c.mem[m] = memMark{n: -1} })
 		panic(NotImplemented("a cursor that follows changes made after OPEN (declare it STATIC)"))
 	}
+}
+
+// sameValues tells whether two rows are the same to the letter: case and trailing blanks count here.
+func sameValues(a, b []any) bool {
+	for i := range a {
+		s, text := a[i].(string)
+		switch t, both := b[i].(string); {
+		case text != both, text && s != t:
+			return false
+		case !text && hashKey(a[i], 0) != hashKey(b[i], 0):
+			return false
+		}
+	}
+	return len(a) == len(b)
 }
 
 func (x *executor) fetch(t *fetchStmt) {
@@ -254,7 +268,7 @@ func cursorStatus(c *compiler, _ *callExpr, a []cx) cx {
 		case EqualFold(v[0].(string), "variable"):
 			panic(NotImplemented("cursor variables"))
 		}
-		switch k := m[collCI.fold(v[1].(string))]; {
+		switch k := m[x.s.names.fold(v[1].(string))]; {
 		case k == nil:
 			return int64(-3)
 		case !k.open:

@@ -12,9 +12,9 @@ func (c *compiler) writableTable(t *tableName) (*tableData, Writable) {
 	return d, w
 }
 
-func columnNamed(cols []Column, name string, line int) int {
+func (c *compiler) columnNamed(cols []Column, name string, line int) int {
 	for i := range cols {
-		if EqualFold(cols[i].Name, name) {
+		if c.x.s.EqualNames(cols[i].Name, name) {
 			return i
 		}
 	}
@@ -25,6 +25,7 @@ func columnNamed(cols []Column, name string, line int) int {
 // store converts a value for a column: a text that does not fit is error 2628, not cut off.
 func (c *compiler) store(v cx, col Column, table, verb string) cx {
 	t := col.Type
+	c.assigned(v)
 	if (t.IsString() && v.t.IsString() || t.IsBinary() && v.t.IsBinary()) && t.Len != MaxLen {
 		wide := t
 		wide.Len = MaxLen
@@ -104,7 +105,7 @@ func (x *executor) compileInsert(c *compiler, t *insertStmt) *insertPlan {
 		}
 	}
 	for i, name := range t.cols {
-		k := columnNamed(d.cols, name, c.line(t.colLine))
+		k := c.columnNamed(d.cols, name, c.line(t.colLine))
 		for _, o := range p.idx[:i] {
 			if o == k {
 				failCompile(c.line(t.colLine), 264, 16, 1, "The column name '%s' is specified more than once in the SET clause or column list of an INSERT. A column cannot be assigned more than one value in the same clause. Modify the clause to make sure that a column is updated only once. If this statement updates or inserts columns into a view, column aliasing can conceal the duplication in your code.", name)
@@ -163,7 +164,11 @@ func (x *executor) compileInsert(c *compiler, t *insertStmt) *insertPlan {
 		fs := make([]valueFn, len(cols))
 		for i, col := range cols {
 			i := i
-			fs[i] = c.store(cx{f: func(*env) any { return cur[i] }, t: col.Type, null: true}, d.cols[p.idx[i]], d.name, "INSERT").f
+			v := cx{f: func(*env) any { return cur[i] }, t: col.Type, null: true}
+			if p.query != nil {
+				v.label = p.query.labels[i]
+			}
+			fs[i] = c.store(v, d.cols[p.idx[i]], d.name, "INSERT").f
 		}
 		p.convert = func(row []any) []any {
 			cur = row
@@ -185,7 +190,7 @@ func (c *compiler) outputCols(list []outputItem, d *tableData, both bool) (out [
 			}
 			continue
 		}
-		i := columnNamed(d.cols, o.col, c.x.line)
+		i := c.columnNamed(d.cols, o.col, c.x.line)
 		col := d.cols[i]
 		if o.alias != "" {
 			col.Name = o.alias
@@ -317,14 +322,14 @@ type changePlan struct {
 func (c *compiler) changeFrom(target *tableName, from []tableRef, where expr, top expr) *changePlan {
 	p := &changePlan{}
 	name := target
-	if found := findTarget(from, target); found != nil {
+	if found := c.findTarget(from, target); found != nil {
 		name = found
 	} else {
 		from = append([]tableRef{target}, from...)
 	}
 	if len(name.path) == 1 {
 		for k := c.ctes; k != nil; k = k.up {
-			if EqualFold(k.def.name, name.path[0]) {
+			if c.x.s.EqualNames(k.def.name, name.path[0]) {
 				notImplemented(c.line(target.line), "UPDATE and DELETE through a CTE")
 			}
 		}
@@ -334,7 +339,7 @@ func (c *compiler) changeFrom(target *tableName, from []tableRef, where expr, to
 	p.rel = c.from(from, where)
 	p.n = len(c.sc.srcs)
 	for i, s := range c.sc.srcs {
-		if name.alias != "" && EqualFold(s.alias, name.alias) || name.alias == "" && s.alias == "" && s.matches(name.path) {
+		if name.alias != "" && c.x.s.EqualNames(s.alias, name.alias) || name.alias == "" && s.alias == "" && s.matches(c.x.s.names, name.path) {
 			p.src, p.null = i, s.null
 			break
 		}
@@ -345,24 +350,24 @@ func (c *compiler) changeFrom(target *tableName, from []tableRef, where expr, to
 	return p
 }
 
-func findTarget(list []tableRef, target *tableName) *tableName {
+func (c *compiler) findTarget(list []tableRef, target *tableName) *tableName {
 	for _, r := range list {
 		switch t := r.(type) {
 		case *tableName:
-			if len(target.path) == 1 && EqualFold(t.alias, target.path[0]) {
+			if len(target.path) == 1 && c.x.s.EqualNames(t.alias, target.path[0]) {
 				return t
 			}
-			if t.alias == "" && strings.EqualFold(strings.Join(t.path, "."), strings.Join(target.path, ".")) {
+			if t.alias == "" && c.x.s.EqualNames(strings.Join(t.path, "."), strings.Join(target.path, ".")) {
 				return t
 			}
 		case *joinRef:
-			if f := findTarget([]tableRef{t.l, t.r}, target); f != nil {
+			if f := c.findTarget([]tableRef{t.l, t.r}, target); f != nil {
 				return f
 			}
 		}
 	}
 	for _, r := range list { // UPDATE t … FROM t AS x
-		if t, ok := r.(*tableName); ok && strings.EqualFold(strings.Join(t.path, "."), strings.Join(target.path, ".")) {
+		if t, ok := r.(*tableName); ok && c.x.s.EqualNames(strings.Join(t.path, "."), strings.Join(target.path, ".")) {
 			return t
 		}
 	}
@@ -381,7 +386,7 @@ func (x *executor) compileUpdate(c *compiler, t *updateStmt) *changePlan {
 			p.sets = append(p.sets, func(e *env, _ []any) { set(e) })
 			continue
 		}
-		k := columnNamed(p.d.cols, a.col, line)
+		k := c.columnNamed(p.d.cols, a.col, line)
 		col := p.d.cols[k]
 		if col.Identity {
 			failCompile(line, 8102, 16, 1, "Cannot update identity column '%s'.", col.Name)

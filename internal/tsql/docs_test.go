@@ -21,7 +21,7 @@ var understood = []struct {
 		{"CROSS APPLY, OUTER APPLY, also of table functions", "SELECT d.name FROM sys.databases d OUTER APPLY (SELECT TOP 1 replica_id FROM sys.dm_hadr_database_replica_states r WHERE r.database_id = d.database_id) x CROSS APPLY STRING_SPLIT(d.name, 'a') s"},
 		{"WITH, also recursive; derived tables; VALUES as a table", "WITH n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT i, v FROM n CROSS JOIN (VALUES (1), (2)) t(v)"},
 		{"subqueries, EXISTS, IN, ANY, ALL", "SELECT 1 AS x WHERE EXISTS (SELECT 1 FROM sys.databases) AND 5 IN (SELECT database_id FROM sys.databases) AND 1 <= ALL (SELECT database_id FROM sys.databases)"},
-		{"WHERE, BETWEEN, LIKE with classes and ESCAPE, IS NULL, CASE, COLLATE", "SELECT CASE WHEN name LIKE '[a-m]%' ESCAPE '!' COLLATE Latin1_General_BIN2 THEN 1 ELSE 0 END AS c FROM sys.databases WHERE database_id BETWEEN 1 AND 9 AND name IS NOT NULL"},
+		{"WHERE, BETWEEN, LIKE with classes and ESCAPE, IS NULL, CASE, COLLATE", "SELECT CASE WHEN name COLLATE Latin1_General_BIN2 LIKE '[a-m]%' ESCAPE '!' THEN 1 ELSE 0 END AS c FROM sys.databases WHERE database_id BETWEEN 1 AND 9 AND name IS NOT NULL"},
 		{"GROUP BY, HAVING, aggregates with DISTINCT", "SELECT state_desc, COUNT(DISTINCT name) AS n FROM sys.databases GROUP BY state_desc HAVING COUNT(*) > 1"},
 		{"window functions with PARTITION BY, ORDER BY, ROWS and RANGE", "SELECT SUM(database_id) OVER (PARTITION BY state_desc ORDER BY database_id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM sys.databases"},
 		{"UNION [ALL], EXCEPT, INTERSECT; ORDER BY, OFFSET … FETCH", "SELECT name FROM sys.databases UNION ALL SELECT NULL ORDER BY name OFFSET 1 ROWS FETCH NEXT 2 ROWS ONLY"},

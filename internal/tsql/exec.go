@@ -60,6 +60,9 @@ func (x *executor) done(d DoneInfo) {
 // batch parses, binds and runs a text in the executor's frame.
 func (x *executor) batch(text string) flow {
 	list, err := parseBatch(text, x.s.opt.MaxDepth)
+	if x.s.refused != nil {
+		err = x.s.refused
+	}
 	if err == nil {
 		err = x.bindAll(list)
 	}

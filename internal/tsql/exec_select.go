@@ -21,7 +21,7 @@ func (x *executor) selectStmt(t *selectStmt) {
 		release := x.acquire()
 		defer release()
 		c := x.compiler(t.line)
-		p = c.query(t.q, true)
+		p = c.statement(t.q)
 		if x.s.opts.fmtOnly {
 			return
 		}

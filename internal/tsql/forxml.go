@@ -23,7 +23,7 @@ func (c *compiler) forXML(p *plan, x *forXML) *plan {
 		}
 		conv[i] = conversion(col.Type, t0, style, true)
 	}
-	out := &plan{cols: []Column{{Name: "", Type: t, Nullable: true}}, colls: []collation{0}}
+	out := &plan{cols: []Column{{Name: "", Type: t, Nullable: true}}, labels: []label{{}}}
 	run := p.run
 	out.run = func(up *env, yield func([]any) bool) bool {
 		var b strings.Builder

@@ -130,9 +130,9 @@ func (c *compiler) addSource(s *source, line int) int {
 		notImplemented(c.line(line), "more than 63 tables in one query")
 	}
 	for _, o := range c.sc.srcs {
-		if s.alias != "" && o.alias != "" && EqualFold(s.alias, o.alias) || s.alias == "" && o.alias == "" && EqualFold(s.label(), o.label()) {
+		if s.alias != "" && o.alias != "" && c.x.s.EqualNames(s.alias, o.alias) || s.alias == "" && o.alias == "" && c.x.s.EqualNames(s.shown(), o.shown()) {
 			if s.alias == "" {
-				failCompile(c.line(line), 1013, 16, 1, "The objects \"%s\" and \"%s\" in the FROM clause have the same exposed names. Use correlation names to distinguish them.", o.label(), s.label())
+				failCompile(c.line(line), 1013, 16, 1, "The objects \"%s\" and \"%s\" in the FROM clause have the same exposed names. Use correlation names to distinguish them.", o.shown(), s.shown())
 			}
 			failCompile(c.line(line), 1011, 16, 1, "The correlation name '%s' is specified multiple times in a FROM clause.", s.alias)
 		}
@@ -142,8 +142,8 @@ func (c *compiler) addSource(s *source, line int) int {
 	return len(c.sc.srcs) - 1
 }
 
-func newSource(path []string, alias string, cols []Column) *source {
-	s := &source{alias: alias, cols: cols}
+func newSource(path []string, alias string, cols []Column, labels []label) *source {
+	s := &source{alias: alias, cols: cols, labels: labels}
 	if alias == "" {
 		s.path = path
 	}
@@ -153,20 +153,20 @@ func newSource(path []string, alias string, cols []Column) *source {
 func (c *compiler) tableRel(t *tableName) *rel {
 	if len(t.path) == 1 {
 		for k := c.ctes; k != nil; k = k.up {
-			if EqualFold(k.def.name, t.path[0]) {
+			if c.x.s.EqualNames(k.def.name, t.path[0]) {
 				return c.cteRel(k, t)
 			}
 		}
 	}
 	d := c.table(t.path, t.line)
-	i := c.addSource(newSource(t.path, t.alias, d.cols), t.line)
+	i := c.addSource(newSource(t.path, t.alias, d.cols, nil), t.line)
 	x := c.x
 	return c.rowsRel(i, func(*env) [][]any { return d.load(x) }, true)
 }
 
 // table resolves a name once per statement.
 func (c *compiler) table(path []string, line int) *tableData {
-	key := strings.ToLower(strings.Join(path, "."))
+	key := c.x.s.names.fold(strings.Join(path, "."))
 	if d, ok := c.x.tables[key]; ok {
 		return d
 	}
@@ -225,7 +225,7 @@ func (c *compiler) rename(cols []Column, names []string, alias string, line int)
 			failCompile(c.line(line), 8155, 16, 2, "No column name was specified for column %d of '%s'.", i+1, alias)
 		}
 		for _, o := range out[:i] {
-			if EqualFold(o.Name, k.Name) {
+			if c.x.s.EqualNames(o.Name, k.Name) {
 				failCompile(c.line(line), 8156, 16, 1, "The column '%s' was specified multiple times for '%s'.", k.Name, alias)
 			}
 		}
@@ -249,7 +249,7 @@ func (c *compiler) derivedRel(q *queryExpr, alias string, names []string, left u
 		c.sc.outer, c.sc.touched = true, true
 	}
 	cols := c.rename(p.cols, names, alias, line)
-	i := c.addSource(newSource(nil, alias, cols), line)
+	i := c.addSource(newSource(nil, alias, cols, p.labels), line)
 	var cache [][]any
 	have := false
 	return c.rowsRel(i, func(e *env) [][]any {
@@ -285,7 +285,7 @@ func (c *compiler) cteRel(k *cteScope, t *tableName) *rel {
 		alias = t.path[0]
 	}
 	if k.rec != nil { // the recursive member's reference to itself
-		i := c.addSource(newSource(nil, alias, k.rec.cols), t.line)
+		i := c.addSource(newSource(nil, alias, k.rec.cols, k.rec.labels), t.line)
 		src := k.rec
 		return c.rowsRel(i, func(*env) [][]any { return src.work }, false)
 	}
@@ -294,14 +294,14 @@ func (c *compiler) cteRel(k *cteScope, t *tableName) *rel {
 	mark := &scope{}
 	c.sc = mark
 	var p *plan
-	if so, ok := k.def.q.body.(*setOp); ok && so.op == "UNION ALL" && refersTo(so.r, k.def.name) {
+	if so, ok := k.def.q.body.(*setOp); ok && so.op == "UNION ALL" && c.refersTo(so.r, k.def.name) {
 		p = c.recursive(k, so)
 	} else {
 		p = c.query(k.def.q, false).lift()
 	}
 	c.ctes, c.sc = saveCTE, saveSc
 	cols := c.rename(p.cols, k.def.cols, k.def.name, k.def.q.line)
-	i := c.addSource(newSource(nil, alias, cols), t.line)
+	i := c.addSource(newSource(nil, alias, cols, p.labels), t.line)
 	var cache [][]any
 	have := false
 	return c.rowsRel(i, func(*env) [][]any {
@@ -316,7 +316,7 @@ func (c *compiler) cteRel(k *cteScope, t *tableName) *rel {
 // recursive compiles anchor UNION ALL member, the member reading the rows of the round before.
 func (c *compiler) recursive(k *cteScope, so *setOp) *plan {
 	anchor := c.body(so.l, nil, nil).lift()
-	rec := &source{cols: c.rename(anchor.cols, k.def.cols, k.def.name, k.def.q.line)}
+	rec := &source{cols: c.rename(anchor.cols, k.def.cols, k.def.name, k.def.q.line), labels: anchor.labels}
 	for i := range rec.cols {
 		rec.cols[i].Nullable = true
 	}
@@ -329,8 +329,11 @@ func (c *compiler) recursive(k *cteScope, so *setOp) *plan {
 		if col.Type != rec.cols[i].Type && col.Type.Kind != KindNull && conversion(col.Type, rec.cols[i].Type, 0, false) != nil {
 			failCompile(c.x.line, 240, 16, 1, "Types don't match between the anchor and the recursive part in column \"%s\" of recursive query \"%s\".", rec.cols[i].Name, k.def.name)
 		}
+		if a, m := anchor.labels[i], member.labels[i]; col.Type.IsString() && rec.cols[i].Type.IsString() && (a.coll != m.coll || a.rank == labelNone || m.rank == labelNone) {
+			notImplemented(c.x.line, "a recursive query whose members have different collations")
+		}
 	}
-	return &plan{cols: anchor.cols, run: func(up *env, yield func([]any) bool) bool {
+	return &plan{cols: anchor.cols, labels: anchor.labels, run: func(up *env, yield func([]any) bool) bool {
 		var round [][]any
 		anchor.run(up, func(r []any) bool { round = append(round, r); return true })
 		for depth := 0; len(round) > 0; depth++ {
@@ -351,13 +354,13 @@ func (c *compiler) recursive(k *cteScope, so *setOp) *plan {
 	}}
 }
 
-func refersTo(b queryBody, name string) bool {
+func (c *compiler) refersTo(b queryBody, name string) bool {
 	switch q := b.(type) {
 	case *setOp:
-		return refersTo(q.l, name) || refersTo(q.r, name)
+		return c.refersTo(q.l, name) || c.refersTo(q.r, name)
 	case *selectCore:
 		for _, r := range q.from {
-			if refHas(r, name) {
+			if c.refHas(r, name) {
 				return true
 			}
 		}
@@ -365,14 +368,14 @@ func refersTo(b queryBody, name string) bool {
 	return false
 }
 
-func refHas(r tableRef, name string) bool {
+func (c *compiler) refHas(r tableRef, name string) bool {
 	switch t := r.(type) {
 	case *tableName:
-		return len(t.path) == 1 && EqualFold(t.path[0], name)
+		return len(t.path) == 1 && c.x.s.EqualNames(t.path[0], name)
 	case *joinRef:
-		return refHas(t.l, name) || refHas(t.r, name)
+		return c.refHas(t.l, name) || c.refHas(t.r, name)
 	case *derived:
-		return refersTo(t.q.body, name)
+		return c.refersTo(t.q.body, name)
 	}
 	return false
 }
@@ -399,7 +402,12 @@ func (c *compiler) funcRel(f *tableFunc, left uint64) *rel {
 	}
 	c.sc.visible = save
 	fn := c.tableFunction(f, types)
-	i := c.addSource(newSource(nil, alias, c.rename(fn.Columns, f.cols, alias, f.line)), f.line)
+	for _, a := range args {
+		if a.lab().coll != nil || a.lab().rank == labelNone {
+			notImplemented(c.line(f.line), "a table-valued function of a text with a collation of its own")
+		}
+	}
+	i := c.addSource(newSource(nil, alias, c.rename(fn.Columns, f.cols, alias, f.line), nil), f.line)
 	x := c.x
 	var cache [][]any
 	have := false

@@ -129,9 +129,15 @@ func (c *compiler) builtin(e *callExpr, name string, b builtin) cx {
 			continue
 		}
 		args[i] = c.comp(a)
+		if collationSensitive[name] {
+			c.need(strings.ToLower(name), args[i])
+		}
 	}
 	return b.comp(c, e, args)
 }
+
+// collationSensitive are the functions that take no text without a collation.
+var collationSensitive = words(`LEN UPPER LOWER LTRIM RTRIM TRIM SUBSTRING CHARINDEX PATINDEX REPLACE REVERSE STUFF LEFT RIGHT UNICODE CHECKSUM PARSENAME`)
 
 func (c *compiler) coalesce(e *callExpr) cx {
 	argCount(c.line(e.line), "coalesce", 2, -1, len(e.args))
@@ -144,7 +150,7 @@ func (c *compiler) coalesce(e *callExpr) cx {
 	if allNull {
 		failCompile(c.line(e.line), 4127, 16, 1, "At least one of the arguments to COALESCE must be an expression that is not the NULL constant.")
 	}
-	fs, out := c.unify(list)
+	fs, out := c.unify("CASE", list)
 	out.null = true
 	for _, l := range list {
 		if !l.null {
@@ -165,14 +171,14 @@ func (c *compiler) coalesce(e *callExpr) cx {
 // strict makes a function that is NULL if any argument is.
 func strict(t Type, args []cx, f func(v []any) any) cx {
 	out := cx{t: t, konst: true}
+	if t.IsString() && len(args) > 0 { // the text that a text is made of comes first
+		out.label = args[0].lab()
+	}
 	fs := make([]valueFn, len(args))
 	for i, a := range args {
 		fs[i] = a.f
 		out.null = out.null || a.null
 		out.konst = out.konst && a.konst
-		if a.cset {
-			out.coll, out.cset = a.coll, true
-		}
 	}
 	out.f = func(e *env) any {
 		vals := make([]any, len(fs))

@@ -76,15 +76,20 @@ func stringFuncs() map[string]builtin {
 		"RIGHT":     {2, 2, func(c *compiler, _ *callExpr, a []cx) cx { return leftRight(c, a, false) }},
 		"REPLACE": {3, 3, func(c *compiler, _ *callExpr, a []cx) cx {
 			s, old, new := c.text(a[0]), c.text(a[1]), c.text(a[2])
-			coll := c.collation(s, old)
 			n := maxText(s.t)
-			return strict(sameText(s, n), []cx{s, old, new}, func(v []any) any {
+			t := sameText(s, n)
+			l := c.settled("replace", c.settled("replace", s.lab(), old.lab()), new.lab())
+			checkWide(c.x.line, l.coll, t)
+			coll := c.rules(l, t)
+			out := strict(t, []cx{s, old, new}, func(v []any) any {
 				r := replaceFold(v[0].(string), v[1].(string), v[2].(string), coll)
 				if n != MaxLen {
 					r = utf16Cut(r, n)
 				}
 				return r
 			})
+			out.label = l
+			return out
 		}},
 		"CHARINDEX": {2, 3, func(c *compiler, _ *callExpr, a []cx) cx {
 			sub, s := c.text(a[0]), c.text(a[1])
@@ -92,7 +97,7 @@ func stringFuncs() map[string]builtin {
 			if len(a) > 2 {
 				args = append(args, c.to(a[2], BigInt))
 			}
-			coll := c.collation(s, sub)
+			coll := c.pairRules("charindex", sub, s)
 			t := Int
 			if s.t.Len == MaxLen {
 				t = BigInt
@@ -107,7 +112,7 @@ func stringFuncs() map[string]builtin {
 		}},
 		"PATINDEX": {2, 2, func(c *compiler, _ *callExpr, a []cx) cx {
 			p, s := c.text(a[0]), c.text(a[1])
-			coll := c.collation(s, p)
+			coll := c.pairRules("patindex", p, s)
 			return strict(Int, []cx{p, s}, func(v []any) any { return patIndex(v[0].(string), v[1].(string), coll) })
 		}},
 		"CONCAT":    {2, 254, concatFunc},
@@ -147,7 +152,9 @@ func stringFuncs() map[string]builtin {
 				return ""
 			}
 			ins.konst = false
-			return strict(t, []cx{s, c.to(a[1], BigInt), c.to(a[2], BigInt), ins}, func(v []any) any {
+			l := c.settled("stuff", s.lab(), ins.lab())
+			checkWide(c.x.line, l.coll, t)
+			out := strict(t, []cx{s, c.to(a[1], BigInt), c.to(a[2], BigInt), ins}, func(v []any) any {
 				u := units(v[0].(string))
 				start, length := v[1].(int64), v[2].(int64)
 				if start < 1 || start > int64(len(u)) || length < 0 {
@@ -156,6 +163,8 @@ func stringFuncs() map[string]builtin {
 				end := start - 1 + min(length, int64(len(u))-start+1)
 				return fromUnits(u[:start-1]) + v[3].(string) + fromUnits(u[end:])
 			})
+			out.label = l
+			return out
 		}},
 		"REPLICATE": {2, 2, func(c *compiler, _ *callExpr, a []cx) cx {
 			s := c.text(a[0])
@@ -263,10 +272,14 @@ func stringFuncs() map[string]builtin {
 		}},
 		"CHECKSUM": {1, 254, func(c *compiler, _ *callExpr, a []cx) cx {
 			// The value is this package's own, stable within it; SQL Server's algorithm is not documented.
+			rules := make([]collation, len(a))
+			for i, x := range a {
+				rules[i] = c.rules(x.lab(), x.t)
+			}
 			return cx{t: Int, f: func(e *env) any {
 				h := crc32.NewIEEE()
-				for _, x := range a {
-					k, _ := hashKey(x.f(e), x.coll).(string)
+				for i, x := range a {
+					k, _ := hashKey(x.f(e), rules[i]).(string)
 					if _, err := h.Write([]byte(k + printValue(x.f(e)))); err != nil {
 						return nil
 					}

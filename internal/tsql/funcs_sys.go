@@ -71,7 +71,10 @@ func systemFuncs() map[string]builtin {
 			}
 			y := c.to(a[1], t)
 			xf, yf := a[0].f, y.f
-			out := cx{t: t, null: a[0].null && a[1].null, coll: a[0].coll, cset: a[0].cset, konst: a[0].konst && y.konst}
+			out := cx{t: t, null: a[0].null && a[1].null, label: a[0].lab(), konst: a[0].konst && y.konst}
+			if a[0].t.Kind == KindNull {
+				out.label = a[1].lab()
+			}
 			out.f = func(e *env) any {
 				if v := xf(e); v != nil {
 					return v
@@ -86,7 +89,7 @@ func systemFuncs() map[string]builtin {
 			}
 			eq := c.compare("=", a[0], a[1])
 			f := a[0].f
-			return cx{t: a[0].t, null: true, coll: a[0].coll, cset: a[0].cset, f: func(e *env) any {
+			return cx{t: a[0].t, null: true, label: a[0].lab(), f: func(e *env) any {
 				if eq(e) == yes {
 					return nil
 				}
@@ -95,7 +98,7 @@ func systemFuncs() map[string]builtin {
 		}},
 		"CHOOSE": {2, 254, func(c *compiler, _ *callExpr, a []cx) cx {
 			i := c.to(a[0], Int).f
-			fs, out := c.unify(a[1:])
+			fs, out := c.unify("CHOOSE", a[1:])
 			out.null = true
 			out.f = func(e *env) any {
 				n, ok := i(e).(int64)

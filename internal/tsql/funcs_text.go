@@ -146,7 +146,8 @@ func leftRight(c *compiler, a []cx, left bool) cx {
 
 func foldRunes(s string, coll collation) []rune {
 	r := []rune(s)
-	if coll == collCI {
+	coll.known(s)
+	if coll&collKind == collCI {
 		for i := range r {
 			r[i] = foldRune(r[i])
 		}
@@ -232,22 +233,31 @@ func patIndex(pat, s string, coll collation) any {
 }
 
 func concatFunc(c *compiler, _ *callExpr, a []cx) cx {
-	return joinTexts(c, a, nil)
+	return joinTexts(c, "concat", a, nil)
 }
 
 func concatWS(c *compiler, _ *callExpr, a []cx) cx {
 	sep := c.text(a[0])
-	return joinTexts(c, a[1:], &sep)
+	return joinTexts(c, "concat_ws", a[1:], &sep)
 }
 
-func joinTexts(c *compiler, a []cx, sep *cx) cx {
+func joinTexts(c *compiler, op string, a []cx, sep *cx) cx {
 	n, uni := 0, false
+	var l label
+	if sep != nil {
+		l = sep.lab()
+	}
 	args := make([]cx, len(a))
 	for i, x := range a {
 		if x.t.Kind == KindNull {
 			x = c.to(x, VarChar(1))
 		}
 		args[i] = c.text(x)
+		if i == 0 && sep == nil {
+			l = args[i].lab()
+		} else {
+			l = c.meet(op, l, args[i].lab())
+		}
 		uni = uni || args[i].t.IsUnicode()
 		if args[i].t.Len == MaxLen || n == MaxLen {
 			n = MaxLen
@@ -265,7 +275,7 @@ func joinTexts(c *compiler, a []cx, sep *cx) cx {
 	if lim := maxText(Type{Kind: t.Kind}); n > lim {
 		t.Len = lim
 	}
-	return cx{t: t, f: func(e *env) any {
+	return cx{t: t, label: l, f: func(e *env) any {
 		s := ""
 		if sep != nil {
 			s, _ = sep.f(e).(string)

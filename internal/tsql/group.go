@@ -10,6 +10,7 @@ import (
 // grouping is the state of compiling and running GROUP BY. After it, a level's row is one row: the keys, then the aggregates.
 type grouping struct {
 	keys  []cx
+	colls []collation
 	canon []string
 	src   []int // where a key is a plain column: its source and column, else -1
 	col   []int
@@ -22,6 +23,7 @@ type aggregate struct {
 	order    []sortKey
 	distinct bool
 	coll     collation
+	label    label
 	fresh    func() aggState
 }
 
@@ -33,7 +35,7 @@ type aggState interface {
 func (c *compiler) newGrouping(list []expr) *grouping {
 	g := &grouping{}
 	c.sc.where = "GROUP BY"
-	for _, x := range list {
+	for i, x := range list {
 		if hasAggregate(x) {
 			failCompile(c.x.line, 144, 15, 1, "Cannot use an aggregate or a subquery in an expression used for the group by list of a GROUP BY clause.")
 		}
@@ -41,13 +43,14 @@ func (c *compiler) newGrouping(list []expr) *grouping {
 		if k.konst {
 			failCompile(c.x.line, 164, 15, 1, "Each GROUP BY expression must contain at least one column that is not an outer reference.")
 		}
+		c.named(k.lab(), "GROUP BY", i+2) // SQL Server counts a column before the keys
 		src, col := -1, -1
 		if ce, ok := x.(*colExpr); ok {
-			if s, n, found := c.sc.find(ce.parts); found {
+			if s, n, found := c.sc.find(c.x.s.names, ce.parts); found {
 				src, col = s, n
 			}
 		}
-		g.keys = append(g.keys, k)
+		g.keys, g.colls = append(g.keys, k), append(g.colls, c.rules(k.lab(), k.t))
 		g.canon = append(g.canon, c.canon(x))
 		g.src, g.col = append(g.src, src), append(g.col, col)
 	}
@@ -66,7 +69,7 @@ func (g *grouping) match(c *compiler, x expr) (cx, bool) {
 	canon := c.canon(x)
 	for i, k := range g.canon {
 		if k == canon {
-			return cx{f: accessor(0, 0, i), t: g.keys[i].t, null: g.keys[i].null, coll: g.keys[i].coll, cset: g.keys[i].cset}, true
+			return cx{f: accessor(0, 0, i), t: g.keys[i].t, null: g.keys[i].null, label: g.keys[i].label}, true
 		}
 	}
 	return cx{}, false
@@ -79,7 +82,7 @@ func (g *grouping) columnIndex(c *compiler, sc *scope, src, col int, e *colExpr)
 			return i
 		}
 	}
-	name := sc.srcs[src].label() + "." + sc.srcs[src].cols[col].Name
+	name := sc.srcs[src].shown() + "." + sc.srcs[src].cols[col].Name
 	number, clause := int32(8120), "select list"
 	switch sc.where {
 	case "HAVING":
@@ -110,10 +113,6 @@ func (g *grouping) newRow(keys []any) *groupRow {
 }
 
 func (g *grouping) run(x *run, e *env, rows func(func() bool) bool, having predFn, next func() bool) bool {
-	colls := make([]collation, len(g.keys))
-	for i, k := range g.keys {
-		colls[i] = k.coll
-	}
 	index := map[any]*groupRow{}
 	var list []*groupRow
 	if len(g.keys) == 0 {
@@ -127,7 +126,7 @@ func (g *grouping) run(x *run, e *env, rows func(func() bool) bool, having predF
 		for i, k := range g.keys {
 			keys[i] = k.f(e)
 		}
-		h := rowKey(keys, colls)
+		h := rowKey(keys, g.colls)
 		r := index[h]
 		if r == nil {
 			r = g.newRow(keys)
@@ -233,7 +232,7 @@ func (c *compiler) aggregate(e *callExpr) cx {
 	}
 	g.aggs = append(g.aggs, a)
 	name := strings.ToUpper(e.path[0])
-	return cx{f: accessor(0, 0, len(g.keys)+len(g.aggs)-1), t: t, null: !strings.HasPrefix(name, "COUNT")}
+	return cx{f: accessor(0, 0, len(g.keys)+len(g.aggs)-1), t: t, label: a.label, null: !strings.HasPrefix(name, "COUNT")}
 }
 
 func (c *compiler) makeAggregate(e *callExpr) (*aggregate, Type) {
@@ -255,7 +254,13 @@ func (c *compiler) makeAggregate(e *callExpr) (*aggregate, Type) {
 	var arg cx
 	if !e.star {
 		arg = c.comp(e.args[0])
-		a.arg, a.coll = arg.f, arg.coll
+		a.arg, a.coll, a.label = arg.f, c.rules(arg.lab(), arg.t), arg.lab()
+		if a.distinct && a.label.rank == labelNone {
+			c.both(a.label.clash, "DISTINCT", 11)
+		}
+		if name == "MIN" || name == "MAX" || name == "STRING_AGG" {
+			c.need(strings.ToLower(name), arg)
+		}
 	}
 	invalid := func() {
 		failCompile(c.line(e.line), 8117, 16, 1, "Operand data type %s is invalid for %s operator.", arg.t.Kind, strings.ToLower(name))
@@ -275,7 +280,7 @@ func (c *compiler) makeAggregate(e *callExpr) (*aggregate, Type) {
 		if name == "MAX" {
 			sign = -1
 		}
-		a.fresh = func() aggState { return &extremeAgg{sign: sign, coll: arg.coll} }
+		a.fresh = func() aggState { return &extremeAgg{sign: sign, coll: a.coll} }
 		return a, arg.t
 	case "SUM", "AVG":
 		if !arg.t.IsNumber() || arg.t.Kind == KindBit {
@@ -295,10 +300,13 @@ func (c *compiler) makeAggregate(e *callExpr) (*aggregate, Type) {
 	case "STRING_AGG":
 		s := c.text(arg)
 		a.arg = s.f
-		a.sep = c.text(c.comp(e.args[1])).f
+		sep := c.text(c.comp(e.args[1]))
+		a.sep = sep.f
+		a.label = c.settled("string_agg", s.lab(), sep.lab())
 		for _, o := range e.within {
 			k := c.comp(o.x)
-			a.order = append(a.order, sortKey{k.f, o.desc, k.coll})
+			c.need("string_agg", k)
+			a.order = append(a.order, sortKey{k.f, o.desc, c.rules(k.lab(), k.t)})
 		}
 		t := VarChar(8000)
 		if s.t.IsUnicode() {

@@ -73,7 +73,7 @@ func (c *compiler) conjs(x expr) []*conj {
 			if canHash(l.t, r.t) {
 				cj.eq = true
 				cj.l.f, cj.r.f = hashForm(l, r)
-				cj.coll = c.collation(l, r)
+				cj.coll = c.pairRules("equal to", l, r)
 			}
 		} else {
 			cj.uses, cj.outer = c.tracked(func() { cj.p = c.pred(part) })

@@ -212,7 +212,7 @@ func (p *parser) columnDef() colDef {
 		case p.accept("DEFAULT"):
 			d.deflt = p.scalar()
 		case p.accept("COLLATE"):
-			p.name()
+			d.collate = p.name()
 		case p.accept("IDENTITY"):
 			d.identity, d.notNull, d.seed, d.inc = true, true, 1, 1
 			if p.acceptOp("(") {

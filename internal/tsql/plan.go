@@ -5,7 +5,7 @@ import "strings"
 // plan is a compiled query: run pushes its rows, and reports whether it came to the end.
 type plan struct {
 	cols   []Column
-	colls  []collation
+	labels []label
 	run    func(up *env, yield func(row []any) bool) bool
 	assign bool // SELECT @x = …: rows carry nothing
 	// untyped marks columns that are the literal NULL alone: in a UNION they take the other branch's type. Its length is 0 or that of cols.
@@ -73,7 +73,7 @@ func (c *compiler) query(q *queryExpr, top bool) *plan {
 	defer func() { c.ctes = save }()
 	for i, k := range q.with {
 		for _, o := range q.with[:i] {
-			if EqualFold(o.name, k.name) {
+			if c.x.s.EqualNames(o.name, k.name) {
 				failCompile(c.x.line, 239, 16, 1, "Duplicate common table expression name '%s' was specified.", k.name)
 			}
 		}
@@ -82,7 +82,7 @@ func (c *compiler) query(q *queryExpr, top bool) *plan {
 	// A CTE that nobody uses is compiled all the same, so that its mistakes are found.
 	if len(q.with) > 0 {
 		for k := c.ctes; k != save; k = k.up {
-			if rec, ok := k.def.q.body.(*setOp); ok && rec.op == "UNION ALL" && refersTo(rec.r, k.def.name) {
+			if rec, ok := k.def.q.body.(*setOp); ok && rec.op == "UNION ALL" && c.refersTo(rec.r, k.def.name) {
 				continue
 			}
 			saveC, saveS := c.ctes, c.sc
@@ -147,7 +147,7 @@ func (c *compiler) expand(items []selectItem) []selectItem {
 		}
 		found := false
 		for _, s := range c.sc.srcs {
-			if len(star.qual) > 0 && !s.matches(star.qual) {
+			if len(star.qual) > 0 && !s.matches(c.x.s.names, star.qual) {
 				continue
 			}
 			found = true
@@ -205,7 +205,7 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 		o := output{cx: c.comp(it.x), name: it.alias}
 		if col, ok := it.x.(*colExpr); ok && o.name == "" {
 			o.name = col.parts[len(col.parts)-1]
-			if k, n, found := sc.find(col.parts); found {
+			if k, n, found := sc.find(c.x.s.names, col.parts); found {
 				o.name = sc.srcs[k].cols[n].Name
 			}
 		}
@@ -251,13 +251,18 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 	if q != nil && q.offset != nil {
 		skip, limit = c.offset(q)
 	}
+	var colls []collation
 	for _, o := range outs {
 		t := o.t
 		if t.Kind == KindNull {
 			t = Int
 		}
 		p.cols = append(p.cols, Column{Name: o.name, Type: t, Nullable: o.null})
-		p.colls = append(p.colls, o.coll)
+		p.labels = append(p.labels, o.lab())
+		colls = append(colls, c.rules(o.lab(), t))
+		if s.distinct {
+			c.named(o.lab(), "SELECT", len(p.labels))
+		}
 		p.untyped = append(p.untyped, o.t.Kind == KindNull)
 		if s.distinct && t.Kind == KindXML {
 			failCompile(c.line(s.line), 421, 16, 1, "The xml data type cannot be selected as DISTINCT because it is not comparable.")
@@ -296,7 +301,7 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 				x.tick(1)
 				row := out.row(e)
 				if seen != nil {
-					k := rowKey(row, p.colls)
+					k := rowKey(row, colls)
 					if seen[k] {
 						return true
 					}
@@ -315,7 +320,7 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 			var row []any
 			if s.distinct {
 				row = out.row(e)
-				k := rowKey(row, p.colls)
+				k := rowKey(row, colls)
 				if seen[k] {
 					return true
 				}
@@ -364,14 +369,14 @@ func (c *compiler) core(s *selectCore, q *queryExpr, top bool) *plan {
 }
 
 // find looks a column up in this level only.
-func (sc *scope) find(parts []string) (src, col int, ok bool) {
+func (sc *scope) find(names collation, parts []string) (src, col int, ok bool) {
 	q, name := parts[:len(parts)-1], parts[len(parts)-1]
 	for i, s := range sc.srcs {
-		if len(q) > 0 && !s.matches(q) {
+		if len(q) > 0 && !s.matches(names, q) {
 			continue
 		}
 		for j := range s.cols {
-			if EqualFold(s.cols[j].Name, name) {
+			if names.equalNames(s.cols[j].Name, name) {
 				return i, j, true
 			}
 		}
@@ -398,6 +403,7 @@ func (c *compiler) setter(name, op string, v cx) func(*env) {
 		cur := cx{f: func(*env) any { return vr.val }, t: vr.typ, null: true}
 		v = c.arith(strings.TrimSuffix(op, "="), cur, v, 0)
 	}
+	c.assigned(v)
 	v = c.to(v, vr.typ)
 	return func(e *env) { vr.val = v.f(e) }
 }

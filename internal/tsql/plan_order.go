@@ -39,14 +39,14 @@ func lessKeys(a, b []any, keys []sortKey) int {
 func (c *compiler) orderOutput(p *plan, q *queryExpr) *plan {
 	var cols []int
 	var keys []sortKey
-	for _, o := range q.order {
+	for n, o := range q.order {
 		i := -1
 		switch x := o.x.(type) {
 		case *litExpr:
 			i = c.position(x, len(p.cols))
 		case *colExpr:
 			for k, col := range p.cols {
-				if len(x.parts) == 1 && EqualFold(col.Name, x.parts[0]) {
+				if len(x.parts) == 1 && c.x.s.EqualNames(col.Name, x.parts[0]) {
 					i = k
 					break
 				}
@@ -59,7 +59,8 @@ func (c *compiler) orderOutput(p *plan, q *queryExpr) *plan {
 			failCompile(c.x.line, 104, 16, 1, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.")
 		}
 		cols = append(cols, i)
-		keys = append(keys, sortKey{desc: o.desc, coll: p.colls[i]})
+		c.named(p.labels[i], "ORDER BY", n+1)
+		keys = append(keys, sortKey{desc: o.desc, coll: c.rules(p.labels[i], p.cols[i].Type)})
 	}
 	skip, limit := c.offset(q)
 	out := *p
@@ -165,7 +166,7 @@ func percentCount(v any, n int) int {
 
 func (c *compiler) orderKeys(order []orderItem, outs []output, distinct bool) []sortKey {
 	var keys []sortKey
-	for _, o := range order {
+	for n, o := range order {
 		var k cx
 		found := false
 		switch x := o.x.(type) {
@@ -174,10 +175,10 @@ func (c *compiler) orderKeys(order []orderItem, outs []output, distinct bool) []
 		case *colExpr:
 			if len(x.parts) == 1 {
 				for i := range outs {
-					if !EqualFold(outs[i].name, x.parts[0]) {
+					if !c.x.s.EqualNames(outs[i].name, x.parts[0]) {
 						continue
 					}
-					if found && outs[i].canon != outs[firstNamed(outs, x.parts[0])].canon {
+					if found && outs[i].canon != outs[firstNamed(c.x.s.names, outs, x.parts[0])].canon {
 						failCompile(c.line(x.line), 209, 16, 1, "Ambiguous column name '%s'.", x.parts[0])
 					}
 					if !found {
@@ -203,14 +204,15 @@ func (c *compiler) orderKeys(order []orderItem, outs []output, distinct bool) []
 		if k.t.Kind == KindXML {
 			failCompile(c.x.line, 305, 16, 1, "The xml data type cannot be compared or sorted, except when using the IS NULL operator.")
 		}
-		keys = append(keys, sortKey{k.f, o.desc, k.coll})
+		c.named(k.lab(), "ORDER BY", n+1)
+		keys = append(keys, sortKey{k.f, o.desc, c.rules(k.lab(), k.t)})
 	}
 	return keys
 }
 
-func firstNamed(outs []output, name string) int {
+func firstNamed(names collation, outs []output, name string) int {
 	for i := range outs {
-		if EqualFold(outs[i].name, name) {
+		if names.equalNames(outs[i].name, name) {
 			return i
 		}
 	}

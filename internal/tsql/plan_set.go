@@ -8,7 +8,7 @@ func (c *compiler) valuesPlan(rows [][]expr) *plan {
 	for i := range fs {
 		fs[i] = make([]valueFn, n)
 	}
-	p := &plan{cols: make([]Column, n), colls: make([]collation, n)}
+	p := &plan{cols: make([]Column, n), labels: make([]label, n)}
 	sc := &scope{up: c.sc, visible: ^uint64(0)}
 	c.sc = sc
 	defer func() { c.sc = sc.up }()
@@ -20,11 +20,11 @@ func (c *compiler) valuesPlan(rows [][]expr) *plan {
 			}
 			list[i] = c.comp(rows[i][k])
 		}
-		f, out := c.unify(list)
+		f, out := c.unify("UNION ALL", list)
 		for i := range rows {
 			fs[i][k] = f[i]
 		}
-		p.cols[k] = Column{Type: out.t, Nullable: out.null}
+		p.cols[k], p.labels[k] = Column{Type: out.t, Nullable: out.null}, out.lab()
 	}
 	p.run = func(up *env, yield func([]any) bool) bool {
 		e := &env{up: up}
@@ -47,7 +47,8 @@ func (c *compiler) setOp(s *setOp) *plan {
 	if len(l.cols) != len(r.cols) {
 		c.unequal()
 	}
-	p := &plan{cols: make([]Column, len(l.cols)), colls: l.colls}
+	p := &plan{cols: make([]Column, len(l.cols)), labels: make([]label, len(l.cols))}
+	colls := make([]collation, len(l.cols))
 	convL, convR := make([]func(any) any, len(l.cols)), make([]func(any) any, len(l.cols))
 	p.untyped = make([]bool, len(l.cols))
 	for i := range l.cols {
@@ -64,6 +65,10 @@ func (c *compiler) setOp(s *setOp) *plan {
 			failCompile(c.x.line, 206, 16, 2, "Operand type clash: %s is incompatible with %s", rt.Kind, lt.Kind)
 		}
 		p.cols[i] = Column{Name: l.cols[i].Name, Type: t, Nullable: l.cols[i].Nullable || r.cols[i].Nullable}
+		if t.IsString() {
+			p.labels[i] = c.unionLabel(s.op, t, cx{t: lt, label: l.labels[i]}.lab(), cx{t: rt, label: r.labels[i]}.lab())
+			colls[i] = c.rules(p.labels[i], t)
+		}
 		convL[i], convR[i] = conversion(lt, t, 0, false), conversion(rt, t, 0, false)
 	}
 	convert := func(row []any, conv []func(any) any) []any {
@@ -79,7 +84,7 @@ func (c *compiler) setOp(s *setOp) *plan {
 	x := c.x
 	p.run = func(up *env, yield func([]any) bool) bool {
 		seen := map[any]bool{}
-		key := func(row []any) any { return rowKey(row, p.colls) }
+		key := func(row []any) any { return rowKey(row, colls) }
 		switch s.op {
 		case "UNION ALL":
 			return l.run(up, func(r []any) bool { return yield(convert(r, convL)) }) &&
@@ -109,6 +114,21 @@ func (c *compiler) setOp(s *setOp) *plan {
 		})
 	}
 	return p
+}
+
+// unionLabel is the label of one column of a set operator. UNION ALL only hands values on; the others compare them.
+func (c *compiler) unionLabel(op string, t Type, l, r label) label {
+	if op == "UNION ALL" {
+		return c.made(op, t, l, r)
+	}
+	k := c.meet(op, l, r)
+	if k.rank == labelNone {
+		if l.rank == labelNone || r.rank == labelNone {
+			failCompile(c.x.line, 5335, 16, 1, "The data type %s cannot be used as an operand to the UNION, INTERSECT or EXCEPT operators because it is not comparable.", t.Kind)
+		}
+		c.conflict(k.clash)
+	}
+	return k
 }
 
 // rowKey makes one hash key of a row; NULLs are equal here, as in DISTINCT and GROUP BY.

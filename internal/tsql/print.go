@@ -16,10 +16,10 @@ type printer struct {
 func (c *compiler) canon(x expr) string {
 	sc := c.sc
 	p := &printer{col: func(e *colExpr) (string, bool) {
-		if s, n, ok := sc.find(e.parts); ok {
+		if s, n, ok := sc.find(c.x.s.names, e.parts); ok {
 			return fmt.Sprintf("\x00%d.%d", s, n), true
 		}
-		return strings.ToLower(strings.Join(e.parts, ".")), true
+		return c.x.s.names.fold(strings.Join(e.parts, ".")), true
 	}}
 	p.expr(x)
 	return p.String()

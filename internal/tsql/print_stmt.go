@@ -27,6 +27,9 @@ func (p *printer) columns(cols []colDef) {
 			p.WriteString(", ")
 		}
 		p.f("%s %s", quoteName(c.name), c.typ)
+		if c.collate != "" {
+			p.f(" COLLATE %s", quoteName(c.collate))
+		}
 		if c.identity {
 			p.f(" IDENTITY(%d, %d)", c.seed, c.inc)
 		}

@@ -45,7 +45,7 @@ func (x *executor) exec(t *execStmt) flow {
 				b.WriteString(toText(v, typ, NVarChar(MaxLen), 0).(string))
 			}
 		}
-		f, _ := x.nested(b.String(), newFrame(0), x.capture)
+		f, _ := x.nested(b.String(), newFrame(0, x.s.names), x.capture)
 		return f
 	}
 	path := t.path
@@ -107,7 +107,10 @@ func (x *executor) catchFlow(f func()) (r flow) {
 
 // callProc runs a procedure by name; arguments that are Output get their values. A nested level that does not end normally panics with nestedFlow.
 func (x *executor) callProc(path []string, args []Arg) int32 {
-	name := strings.ToLower(path[len(path)-1])
+	name := path[len(path)-1]
+	if x.s.names == collCI { // elsewhere a procedure's name is spelled as it is
+		name = strings.ToLower(name)
+	}
 	switch name {
 	case "sp_executesql":
 		return x.spExecuteSQL(args)
@@ -238,7 +241,7 @@ func parseParams(text string, depth int) (out []paramDef) {
 // withParams runs a text with its parameters bound to args, by name or position, and hands OUTPUT values back through args.
 func (x *executor) withParams(text, defText string, args []Arg) int32 {
 	defs := parseParams(defText, x.s.opt.MaxDepth)
-	f := newFrame(0)
+	f := newFrame(0, x.s.names)
 	from := make([]int, len(defs))
 	for i := range from {
 		from[i] = -1
@@ -248,7 +251,7 @@ func (x *executor) withParams(text, defText string, args []Arg) int32 {
 		if a.Name != "" {
 			k = -1
 			for j, d := range defs {
-				if EqualFold(d.name, a.Name) {
+				if x.s.EqualNames(d.name, a.Name) {
 					k = j
 				}
 			}

@@ -28,18 +28,24 @@ func TestHashJoinIsNestedLoop(t *testing.T) {
 	})
 }
 
+func someCollation(t *rapid.T, what string) string {
+	names := []string{"DATABASE_DEFAULT", "Latin1_General_CI_AS", "Latin1_General_CS_AS", "Latin1_General_BIN", "Latin1_General_100_BIN2", "SQL_Latin1_General_CP1_CS_AS", "Latin1_General_CI_AI"}
+	return names[rapid.IntRange(0, len(names)-1).Draw(t, what)]
+}
+
 // genQuery draws a query over three small tables with repeated values, NULLs, and types that meet across kinds.
 func genQuery(t *rapid.T) string {
+	coll := someCollation(t, "collation of the columns")
 	table := func(name string) string {
 		n := rapid.IntRange(0, 6).Draw(t, name)
 		var rows []string
 		for i := 0; i < n; i++ {
 			k := []string{"NULL", "1", "2", "3"}[rapid.IntRange(0, 3).Draw(t, "k")]
-			s := []string{"NULL", "'a'", "'A'", "'b '", "'b'"}[rapid.IntRange(0, 4).Draw(t, "s")]
+			s := []string{"NULL", "'a'", "'A'", "'b '", "'b'", "'B'"}[rapid.IntRange(0, 5).Draw(t, "s")]
 			d := []string{"NULL", "1.0", "2.5", "3.00", "9999999999000000155200001"}[rapid.IntRange(0, 4).Draw(t, "d")]
 			rows = append(rows, fmt.Sprintf("(%s, %s, %s)", k, s, d))
 		}
-		sql := fmt.Sprintf("CREATE TABLE #%s (k int NULL, s varchar(5) NULL, d numeric(30,2) NULL)\n", name)
+		sql := fmt.Sprintf("CREATE TABLE #%s (k int NULL, s varchar(5) COLLATE %s NULL, d numeric(30,2) NULL)\n", name, coll)
 		if n > 0 {
 			sql += fmt.Sprintf("INSERT #%s VALUES %s\n", name, strings.Join(rows, ", "))
 		}
@@ -47,7 +53,8 @@ func genQuery(t *rapid.T) string {
 	}
 	sql := table("x") + table("y") + table("z")
 	cond := func(a, b string) string {
-		c := []string{"a.k = b.k", "a.s = b.s", "a.k = b.d", "a.d = b.d", "a.k = b.k AND b.s = a.s", "a.k = b.k AND b.s = a.s AND a.d = b.d", "a.k < b.k", "a.s = b.s AND a.k <> b.k", "b.k = 2", "a.k = b.k + 1", "a.s = b.s AND a.k = 1"}
+		c := []string{"a.k = b.k", "a.s = b.s", "a.k = b.d", "a.d = b.d", "a.k = b.k AND b.s = a.s", "a.k = b.k AND b.s = a.s AND a.d = b.d", "a.k < b.k", "a.s = b.s AND a.k <> b.k", "b.k = 2", "a.k = b.k + 1", "a.s = b.s AND a.k = 1",
+			"a.s = b.s COLLATE " + someCollation(t, "collation of the condition"), "a.k = b.k AND b.s COLLATE " + someCollation(t, "collation of the condition") + " = a.s", "a.s = LOWER(b.s)"}
 		s := c[rapid.IntRange(0, len(c)-1).Draw(t, "cond")]
 		return strings.NewReplacer("a.", a+".", "b.", b+".").Replace(s)
 	}

@@ -54,20 +54,21 @@ type variable struct {
 
 // frame is one batch's variables.
 type frame struct {
+	names   collation // by which names compare
 	vars    map[string]*variable
 	cursors map[string]*cursor // local ones
 	level   int
 	tries   int // TRY blocks of this level around what runs now
 }
 
-func newFrame(level int) *frame {
-	return &frame{vars: map[string]*variable{}, cursors: map[string]*cursor{}, level: level}
+func newFrame(level int, names collation) *frame {
+	return &frame{names: names, vars: map[string]*variable{}, cursors: map[string]*cursor{}, level: level}
 }
 
-func (f *frame) lookup(name string) *variable { return f.vars[collCI.fold(name)] }
+func (f *frame) lookup(name string) *variable { return f.vars[f.names.fold(name)] }
 
 func (f *frame) declare(line int, name string, v *variable) {
-	k := collCI.fold(name)
+	k := f.names.fold(name)
 	if f.vars[k] != nil {
 		failCompile(line, 134, 15, 2, "The variable name '%s' has already been declared. Variable names must be unique within a query batch or stored procedure.", name)
 	}
@@ -102,7 +103,7 @@ func guard(f func()) (err error) {
 // Exec runs a batch. See the package comment for what it returns. A batch that ends with an uncommittable transaction rolls it back (3998).
 func (s *Session) Exec(ctx context.Context, batch string, sink Sink) error {
 	return guard(func() {
-		x := &executor{s: s, ctx: ctx, sink: sink, f: newFrame(0)}
+		x := &executor{s: s, ctx: ctx, sink: sink, f: newFrame(0, s.names)}
 		s.tries, s.caught, s.nest = 0, nil, 0
 		x.batch(batch)
 		x.endOfBatch()
@@ -113,7 +114,7 @@ func (s *Session) Exec(ctx context.Context, batch string, sink Sink) error {
 // or a procedure of the host. The name may have several parts and brackets.
 func (s *Session) Call(ctx context.Context, name string, args []Param, sink Sink) (res CallResult, err error) {
 	err = guard(func() {
-		x := &executor{s: s, ctx: ctx, sink: sink, f: newFrame(0)}
+		x := &executor{s: s, ctx: ctx, sink: sink, f: newFrame(0, s.names)}
 		s.tries, s.caught, s.nest = 0, nil, 0
 		list := make([]Arg, len(args))
 		for i, a := range args {
@@ -150,7 +151,7 @@ func newPath(name string) (path []string) {
 
 func (s *Session) tran(ctx context.Context, sink Sink, st *tranStmt) error {
 	return guard(func() {
-		x := &executor{s: s, ctx: ctx, sink: sink, f: newFrame(0)}
+		x := &executor{s: s, ctx: ctx, sink: sink, f: newFrame(0, s.names)}
 		x.statement(base{1}, func() flow { x.tran(st); return flow{} })
 	})
 }
@@ -206,7 +207,7 @@ func (c *ProcCall) Bind(params ...ProcParam) ([]any, *Error) {
 		if a.Name != "" {
 			k = -1
 			for j, p := range params {
-				if EqualFold(p.Name, a.Name) {
+				if c.Session.EqualNames(p.Name, a.Name) {
 					k = j
 				}
 			}
@@ -251,7 +252,7 @@ func (c *ProcCall) error(number int32, class, state uint8, format string, args .
 func (c *ProcCall) SetOutput(name string, position int, t Type, v any) {
 	for i := range c.Args {
 		a := &c.Args[i]
-		if a.Output && (EqualFold(a.Name, name) || a.Name == "" && i == position) {
+		if a.Output && (c.Session.EqualNames(a.Name, name) || a.Name == "" && i == position) {
 			a.Value, a.Type = v, t
 		}
 	}

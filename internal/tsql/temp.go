@@ -95,7 +95,7 @@ func (m *memTable) Delete(_ context.Context, del [][]any) *Error {
 
 func (m *memTable) truncate() { m.rows, m.next = nil, m.seed }
 
-func (s *Session) temp(name string) *memTable { return s.temps[collCI.fold(name)] }
+func (s *Session) temp(name string) *memTable { return s.temps[s.names.fold(name)] }
 
 func (s *Session) addTemp(line int, m *memTable) {
 	if s.temp(m.name) != nil {
@@ -106,11 +106,11 @@ func (s *Session) addTemp(line int, m *memTable) {
 	}
 	s.nextTemp++
 	m.id, m.level = s.nextTemp, s.nest
-	s.temps[collCI.fold(m.name)] = m
+	s.temps[s.names.fold(m.name)] = m
 }
 
 func (s *Session) dropTemp(name string) bool {
-	k := collCI.fold(name)
+	k := s.names.fold(name)
 	if s.temps[k] == nil {
 		return false
 	}
@@ -158,11 +158,16 @@ func (x *executor) newMem(line int, name string, defs []colDef) *memTable {
 	}
 	for i, d := range defs {
 		for _, o := range defs[:i] {
-			if EqualFold(o.name, d.name) {
+			if x.s.EqualNames(o.name, d.name) {
 				failCompile(line, 2705, 16, 3, "Column names in each table must be unique. Column name '%s' in table '%s' is specified more than once.", d.name, name)
 			}
 		}
 		col := Column{Name: d.name, Type: d.typ, Nullable: !d.notNull, Identity: d.identity, HasDefault: d.deflt != nil}
+		if d.collate != "" {
+			if k := x.s.collationFor(line, d.collate, d.typ); k != nil {
+				col.Collation = k.name
+			}
+		}
 		var f valueFn
 		if d.deflt != nil {
 			c := x.compiler(line)
@@ -201,7 +206,7 @@ func (x *executor) selectInto(t *selectStmt, core *selectCore) {
 		release := x.acquire()
 		defer release()
 		c := x.compiler(t.line)
-		p := c.query(t.q, true)
+		p := c.statement(t.q)
 		if p.assign {
 			failCompile(t.line, 194, 15, 1, "A SELECT INTO statement cannot contain a SELECT statement that assigns values to a variable.")
 		}
@@ -210,11 +215,15 @@ func (x *executor) selectInto(t *selectStmt, core *selectCore) {
 				failCompile(t.line, 1038, 15, 5, "An object or column name is missing or empty. For SELECT INTO statements, verify each column has a name. For other statements, look for empty alias names. Aliases defined as \"\" or [] are not allowed. Change the alias to a valid name.")
 			}
 			for _, o := range p.cols[:i] {
-				if EqualFold(o.Name, col.Name) {
+				if x.s.EqualNames(o.Name, col.Name) {
 					failCompile(t.line, 2705, 16, 3, "Column names in each table must be unique. Column name '%s' in table '%s' is specified more than once.", col.Name, name)
 				}
 			}
-			m.cols = append(m.cols, Column{Name: col.Name, Type: col.Type, Nullable: col.Nullable})
+			made := Column{Name: col.Name, Type: col.Type, Nullable: col.Nullable}
+			if k := p.labels[i].coll; k != nil && col.Type.IsString() {
+				made.Collation = k.name
+			}
+			m.cols = append(m.cols, made)
 		}
 		m.defaults = make([]valueFn, len(m.cols))
 		p.run(&env{}, func(r []any) bool { rows = append(rows, slices.Clone(r)); return true }) // rows of its own: they are known by identity

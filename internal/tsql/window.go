@@ -15,6 +15,7 @@ type windowCall struct {
 	part  []valueFn
 	colls []collation
 	order []sortKey
+	label label // of the result
 	// compute fills out for the rows of one partition, in window order.
 	compute func(x *run, p *partition)
 }
@@ -39,14 +40,16 @@ func (c *compiler) window(e *callExpr) cx {
 	c.sc.win = nil
 	for _, x := range e.over.part {
 		p := c.comp(x)
-		call.part, call.colls = append(call.part, p.f), append(call.colls, p.coll)
+		c.need("PARTITION BY", p)
+		call.part, call.colls = append(call.part, p.f), append(call.colls, c.rules(p.lab(), p.t))
 	}
 	for _, o := range e.over.order {
 		k := c.comp(o.x)
 		if k.konst {
 			failCompile(c.line(e.line), 5308, 16, 1, "Windowed functions, aggregates and NEXT VALUE FOR functions do not support integer indices as ORDER BY clause expressions.")
 		}
-		call.order = append(call.order, sortKey{k.f, o.desc, k.coll})
+		c.need("ORDER BY", k)
+		call.order = append(call.order, sortKey{k.f, o.desc, c.rules(k.lab(), k.t)})
 	}
 	if e.over.frame != nil {
 		switch name {
@@ -60,7 +63,7 @@ func (c *compiler) window(e *callExpr) cx {
 	t, null := c.windowBody(e, name, call)
 	c.sc.win = w
 	w.calls = append(w.calls, call)
-	return cx{f: accessor(0, w.slot, len(w.calls)-1), t: t, null: null}
+	return cx{f: accessor(0, w.slot, len(w.calls)-1), t: t, label: call.label, null: null}
 }
 
 func (c *compiler) windowBody(e *callExpr, name string, call *windowCall) (Type, bool) {
@@ -130,7 +133,11 @@ func (c *compiler) windowBody(e *callExpr, name string, call *windowCall) (Type,
 		}
 		if len(e.args) > 2 {
 			def = c.to(c.comp(e.args[2]), v.t)
+			if def.lab().coll != v.lab().coll && def.lab().rank != labelDefault {
+				notImplemented(c.line(e.line), name+" with a default of another collation")
+			}
 		}
+		call.label = v.lab()
 		sign := -1
 		if name == "LEAD" {
 			sign = 1
@@ -156,6 +163,7 @@ func (c *compiler) windowBody(e *callExpr, name string, call *windowCall) (Type,
 		ranked()
 		argc(1, 1)
 		v := c.comp(e.args[0])
+		call.label = v.lab()
 		bounds := e.over.frame.bounds(len(call.order) > 0)
 		call.compute = func(x *run, p *partition) {
 			bounds(x, p, func(i, lo, hi int) {
@@ -201,6 +209,7 @@ func (c *compiler) windowBody(e *callExpr, name string, call *windowCall) (Type,
 		failCompile(c.line(e.line), 4113, 16, 3, "The function 'STRING_AGG' is not a valid windowing function, and cannot be used with the OVER clause.")
 	}
 	a, t := c.makeAggregate(e)
+	call.label = a.label
 	bounds := e.over.frame.bounds(len(call.order) > 0)
 	empty := any(nil)
 	if strings.HasPrefix(name, "COUNT") {

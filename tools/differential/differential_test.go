@@ -79,10 +79,21 @@ func fromSQLite(ctx context.Context, db *sql.DB, text string) (lines []string, e
 // TestAgainstSQLite: both give the same rows, and in the same order where the
 // query orders them.
 func TestAgainstSQLite(t *testing.T) {
+	compareWorlds(t, 11, generator.tables, generator.query)
+}
+
+// TestCollationsAgainstSQLite does the same with texts in both cases under
+// collations with case and without.
+func TestCollationsAgainstSQLite(t *testing.T) {
+	compareWorlds(t, 12, generator.mixedTables, generator.mixedQuery)
+}
+
+func compareWorlds(t *testing.T, seed uint64, tables func(generator) []string, next func(generator) query) {
+	t.Helper()
 	compared, withRows := 0, 0
 	for world := range uint64(worlds) {
-		g := generator{rand.New(rand.NewPCG(11, world))}
-		c, r := oneWorld(t, g)
+		g := generator{rand.New(rand.NewPCG(seed, world))}
+		c, r := oneWorld(t, tables(g), func() query { return next(g) })
 		compared += c
 		withRows += r
 		if t.Failed() && compared < worlds*queries {
@@ -95,7 +106,7 @@ func TestAgainstSQLite(t *testing.T) {
 	}
 }
 
-func oneWorld(t *testing.T, g generator) (compared, withRows int) {
+func oneWorld(t *testing.T, statements []string, next func() query) (compared, withRows int) {
 	t.Helper()
 	ctx := t.Context()
 	db, err := sql.Open("sqlite", ":memory:")
@@ -106,18 +117,17 @@ func oneWorld(t *testing.T, g generator) (compared, withRows int) {
 	db.SetMaxOpenConns(1)             // each connection would be a database of its own
 	session := tsql.NewSession(tsql.BaseHost{}, tsql.Options{})
 	defer session.Close(ctx)
-	statements := g.tables()
 	for _, s := range statements {
-		if _, err := db.ExecContext(ctx, toSQLite.Replace(s)); err != nil {
+		if _, err := db.ExecContext(ctx, query{text: s, limit: -1}.sqlite()); err != nil {
 			t.Fatalf("SQLite: %v\n%s", err, s)
 		}
 		var c collect
-		if err := session.Exec(ctx, toTSQL.Replace(s), &c); err != nil || c.err != nil {
+		if err := session.Exec(ctx, query{text: s, limit: -1}.tsql(), &c); err != nil || c.err != nil {
 			t.Fatalf("tsql: %v %v\n%s", err, c.err, s)
 		}
 	}
 	for range queries {
-		q := g.query()
+		q := next()
 		want, err := fromSQLite(ctx, db, q.sqlite())
 		if err != nil {
 			t.Fatalf("the generator made a query that SQLite refuses: %v\n%s", err, q.sqlite())
@@ -131,7 +141,7 @@ func oneWorld(t *testing.T, g generator) (compared, withRows int) {
 			slices.Sort(got.rows)
 		}
 		if got.err != nil || !slices.Equal(got.rows, want) {
-			t.Errorf("%s;\n%s\ngives (error %v)\n\t%s\nSQLite:\n\t%s", toTSQL.Replace(strings.Join(statements, ";\n")), q.tsql(), got.err, strings.Join(got.rows, "\n\t"), strings.Join(want, "\n\t"))
+			t.Errorf("%s;\n%s\ngives (error %v)\n\t%s\nSQLite:\n\t%s", query{text: strings.Join(statements, ";\n"), limit: -1}.tsql(), q.tsql(), got.err, strings.Join(got.rows, "\n\t"), strings.Join(want, "\n\t"))
 			return compared, withRows
 		}
 		compared++

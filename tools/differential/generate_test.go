@@ -3,6 +3,7 @@ package differential
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 )
 
@@ -11,11 +12,15 @@ const (
 	mTable = "‹#›"   // # before a table's name in T-SQL
 	mCat   = "‹cat›" // + or ||
 	mLen   = "‹len›" // LEN or LENGTH
+	mCI    = "‹ci›"  // the collation without case
+	mBin   = "‹bin›" // the collation by code point
 )
 
 var (
-	toTSQL   = strings.NewReplacer(mTable, "#", mCat, "+", mLen, "LEN")
-	toSQLite = strings.NewReplacer(mTable, "", mCat, "||", mLen, "LENGTH")
+	toTSQL   = strings.NewReplacer(mTable, "#", mCat, "+", mLen, "LEN", mCI, "Latin1_General_CI_AS", mBin, "Latin1_General_BIN2")
+	toSQLite = strings.NewReplacer(mTable, "", mCat, "||", mLen, "LENGTH", mCI, "NOCASE", mBin, "BINARY")
+	// either is what the two spell differently altogether.
+	either = regexp.MustCompile(`‹([^‹›]*)‖([^‹›]*)›`)
 )
 
 // query is one SELECT. In T-SQL its rows are limited by OFFSET … FETCH, in
@@ -28,7 +33,7 @@ type query struct {
 }
 
 func (q query) tsql() string {
-	s := toTSQL.Replace(q.text)
+	s := either.ReplaceAllString(toTSQL.Replace(q.text), "$1")
 	if q.limit >= 0 {
 		s += fmt.Sprintf(" OFFSET %d ROWS FETCH NEXT %d ROWS ONLY", q.offset, q.limit)
 	}
@@ -36,7 +41,7 @@ func (q query) tsql() string {
 }
 
 func (q query) sqlite() string {
-	s := toSQLite.Replace(q.text)
+	s := either.ReplaceAllString(toSQLite.Replace(q.text), "$2")
 	if q.limit >= 0 {
 		s += fmt.Sprintf(" LIMIT %d OFFSET %d", q.limit, q.offset)
 	}
