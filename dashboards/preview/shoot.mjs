@@ -33,6 +33,46 @@ const browser = await chromium.launchPersistentContext(profile, {
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--hide-scrollbars'],
 });
 
+// A picture of a page that was just resized, or taken while another page is,
+// has at times been patched together of pieces of it. The head of the page is
+// there once, or the picture is none.
+async function picture(page, path) {
+  for (let tries = 0; tries < 8; tries++) {
+    await page.bringToFront();
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    const png = await page.screenshot({ path });
+    const whole = await page.evaluate(async (data) => {
+      const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${data}`)).blob());
+      const canvas = new OffscreenCanvas(image.width, image.height);
+      const ink = canvas.getContext('2d');
+      ink.drawImage(image, 0, 0);
+      const pixels = new Uint32Array(ink.getImageData(0, 0, image.width, image.height).data.buffer);
+      const [r, g, b] = getComputedStyle(document.querySelector('[data-warning]')).backgroundColor.match(/\d+/g).map(Number);
+      const badge = document.querySelector('[data-warning]').getBoundingClientRect();
+      const colour = ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+      let seen = 0;
+      for (let n = 0; n < pixels.length; n++) {
+        if (pixels[n] !== colour) continue;
+        const [x, y] = [n % image.width, Math.floor(n / image.width)];
+        if (x < badge.left - 1 || x > badge.right + 1 || y < badge.top - 1 || y > badge.bottom + 1) return false;
+        seen++;
+      }
+      return seen > 100 && image.width === window.innerWidth && image.height === window.innerHeight;
+    }, png.toString('base64'));
+    if (whole) return true;
+    await page.waitForTimeout(300);
+  }
+  return false;
+}
+
+// One picture at a time: the pages share one window.
+let before = Promise.resolve();
+function alone(f) {
+  const mine = before.then(f);
+  before = mine.catch(() => {});
+  return mine;
+}
+
 async function shoot(job) {
   const page = await browser.newPage();
   page.setDefaultTimeout(240000); // a machine that has other things to do, too
@@ -57,7 +97,8 @@ async function shoot(job) {
         await page.waitForTimeout(200);
         const facts = await page.evaluate(() => window.preview.facts());
         facts.problems.push(...problems);
-        await page.screenshot({ path: `${job.file}-${theme}-${width}.png` });
+        const whole = await alone(() => picture(page, `${job.file}-${theme}-${width}.png`));
+        if (!whole) facts.problems.push('the picture is not that of the page');
         out[`${theme}-${width}`] = facts;
       }
     }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -76,11 +77,12 @@ func fleet(set settings) dashboard.Dashboard {
 	// The worst word inside each step: a 45 s outage stays visible however
 	// wide the range is. [$__range] picks the rows once for the whole picture.
 	rank := `min by (dag) (min_over_time(dag_database:mssql_dag_convergence_rank:min{` + ofFleet + `}[$__rate_interval]))`
+	ended := `group by (dag) (last_over_time(mssql_dag_up{` + ofFleet + `}[1h])) * 0 - 1`
 	b.add(
-		timeline("Worst database, worst 20 DAGs", "Each DAG's lowest level over time, for the 20 DAGs that were lowest on average. Inside a step the worst moment is shown. A gap: nothing was recorded.",
+		timeline("Worst database, worst 20 DAGs", "Each DAG's lowest level over time, for the 20 DAGs that were lowest on average. Inside a step the worst moment is shown. After the last sample there is no data, in red for an hour. After a failover it is the level of the way back.",
 			13, 9, ranks,
-			over(rank+` and on (dag) bottomk(20, avg by (dag) (avg_over_time(dag_database:mssql_dag_convergence_rank:min{`+ofFleet+`}[$__range] @ end())))`, "{{dag}}")),
-		firing(11, 9, ofFleet),
+			over(`(`+rank+` or `+ended+`) and on (dag) bottomk(20, avg by (dag) (avg_over_time(dag_database:mssql_dag_convergence_rank:min{`+ofFleet+`}[$__range] @ end())))`, "{{dag}}")),
+		firing(11, 9, ofFleet, true),
 	)
 	return b.Dashboard
 }
@@ -93,25 +95,36 @@ func counting(title, description, colour, expr string) panel {
 	return p
 }
 
-// firing lists the alerts that fire; each name leads to its runbook.
-func firing(w, h uint32, which string) panel {
+// firing lists the alerts that fire, a row for each alert and side: an outage
+// of a side would else fill the list with its databases, and hide its cause.
+// Each name leads to its runbook.
+func firing(w, h uint32, which string, fleet bool) panel {
 	book := link("Runbook", "${runbooks}/runbooks/${__value.raw}")
+	const alerts = `ALERTS{alertname=~"DAG.*",alertname!="DAGWatchdog",alertstate="firing",%s}`
 	var parts []string
 	for _, level := range severities {
 		for _, of := range []string{which, `dag=""`} {
-			parts = append(parts, fmt.Sprintf(`ALERTS{alertname=~"DAG.*",alertname!="DAGWatchdog",alertstate="firing",severity=%q,%s} * 0 + %g`, level.text, of, level.value))
+			parts = append(parts, fmt.Sprintf(alerts+" * 0 + %g", fmt.Sprintf("severity=%q,%s", level.text, of), level.value))
 		}
 	}
-	p := grid("Alerts that fire", "Every DAG alert that fires now, the critical ones first, with its runbook behind its name. Empty is good only while the exporter and the rules are there: look at the reading age too.",
-		w, h, "Severity", true,
-		[]column{
-			{from: "Value", title: "Severity", unit: "none", width: 85, words: severities},
-			{from: "alertname", title: "Alert", width: 225, link: &book},
-			{from: "dag", title: "DAG", width: 90},
-			{from: "side", title: "Side", width: 65},
-			{from: "database", title: "Database"},
-		},
-		now("max by (alertname, dag, side, database) (\n  "+strings.Join(parts, "\n  or ")+"\n)", ""))
+	each := `max by (alertname, dag, side, database) (` + fmt.Sprintf(alerts, which) + ` or ` + fmt.Sprintf(alerts, `dag=""`) + `)`
+	count := `count by (alertname, dag, side) (` + each + `)`
+	columns := []column{
+		{from: "Value #A", title: "Severity", unit: "none", width: 80, words: severities},
+		{from: "alertname", title: "Alert", width: 230, link: &book},
+		{from: "dag", title: "DAG", width: 90},
+		{from: "side", title: "Side", width: 62},
+		{from: "Value #B", title: "Count", unit: "none", width: 52},
+		{from: "database", title: "Database"},
+	}
+	if !fleet {
+		columns = slices.Delete(columns, 2, 3) // it is the same in all rows
+	}
+	p := grid("Alerts that fire", "Every DAG alert that fires now, the critical ones first, with its runbook behind its name. Count: for how many databases, with its name if it is one. Empty is good only while the exporter and the rules are there: look at the reading age too.",
+		w, h, "Severity", true, columns,
+		now("max by (alertname, dag, side) (\n  "+strings.Join(parts, "\n  or ")+"\n)", ""),
+		now(count, ""),
+		now(each+` and on (alertname, dag, side) `+count+` == 1`, ""))
 	p.noValue = "none fires"
 	return p
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
@@ -39,16 +41,17 @@ func migration(set settings) dashboard.Dashboard {
 }
 
 func words(b *board) {
-	rank := `dag_database:mssql_dag_convergence_rank:min{` + ofDAG + `}`
+	rank := rankOf(ofDAG)
 	up := func(side string) query {
 		return now(`max(mssql_dag_up{`+ofDAG+`,side="`+side+`"})`, side)
 	}
 	answer := bigWord("Can we cut over?", "What both sides together say, as good as the worst database and, with several exporters, the worst of their words. It is a request to look, never a permission: cutover_webhook reads both servers itself.",
 		8, 5, answers, "NO: no exporter", now(code("mssql_dag_convergence_state", ofDAG, "state", "dag", answers), ""))
 	answer.links = append([]dashboard.DashboardLink{console()}, runbooks("DAGSynchronized", "DAGConverged", "DAGNearConvergence", "DAGTwoPrimaries", "DAGBothSecondary")...)
-	held := bigWord("Held over six samples", "The level that every sample of the last six scrape intervals reached, with different readings, and that no exporter contradicts, while log flows from source to target: what the start alerts rest on.",
-		4, 5, append([]word{{0, nothing, "nothing", red}}, ranks[1:]...), "nothing",
-		now(`sum(max by (level) (dag_level:mssql_dag_convergence_reached:min30s{`+ofDAG+`})) and on () max(dag:mssql_dag_direction_source_to_target:min{`+ofDAG+`}) == 1`, ""))
+	held := bigWord("Held over six samples", "The level that every sample of the last six scrape intervals reached, with different readings, and that no exporter contradicts, while log flows from source to target: what the start alerts rest on. After a failover it is not asked any more.",
+		4, 5, append([]word{{5, "", "not asked", grey}}, ranks[2:]...), "nothing",
+		now(`sum(max by (level) (dag_level:mssql_dag_convergence_reached:min30s{`+ofDAG+`})) and on () max(dag:mssql_dag_direction_source_to_target:min{`+ofDAG+`}) == 1`+
+			` or (min(mssql_dag_direction{`+ofDAG+`,direction="target_to_source"}) == 1) + 4`, ""))
 	databases := number("Databases caught up", "How many of the expected and seen databases hold the last log block of the primary (caught up or synchronized).", "none", 4, 5, "no exporter",
 		now(`sum(min by (database) (`+rank+`) >= bool 3)`, "caught up"), now(`count(min by (database) (`+rank+`))`, "of"))
 	eta := number("Send queue empty in", "At the pace of the last 5 minutes. NEVER: the queue does not shrink, more log is written than the link carries. It says nothing about redo.", "s", 4, 5, "not known",
@@ -60,21 +63,21 @@ func words(b *board) {
 }
 
 func databases(b *board) {
-	rank := `dag_database:mssql_dag_convergence_rank:min{` + ofDatabase + `}`
-	b.add(timeline("Level of each database, worst 20", "The 20 databases that were lowest on average over the time range. Inside a step the worst moment is shown. A gap: nothing was recorded. After a failover it is the level of the way back.",
+	rank := rankOf(ofDatabase)
+	b.add(timeline("Level of each database, worst 20", "The 20 databases that were lowest on average over the time range. Inside a step the worst moment is shown. After the last sample there is no data, in red for an hour. After a failover it is the level of the way back.",
 		12, 13, ranks,
-		over(`min by (database) (min_over_time(`+rank+`[$__rate_interval])) and on (database) bottomk(20, avg by (database) (avg_over_time(`+rank+`[$__range] @ end())))`, "{{database}}")))
-	b.add(grid("Every database", "The worst first. VLFs and blocks: global primary minus target; blocks only while both are in one virtual log file. Lag is absent while data movement is suspended, when SQL Server shows 0.",
+		over(rowsOf(`min by (database) (min_over_time(`+rank+`[$__rate_interval]))`), "{{database}}")))
+	every := grid("Every database", "The worst first. VLFs and blocks: global primary minus target; blocks only while both are in one virtual log file. Lag is absent while data movement is suspended, when SQL Server shows 0. After a failover the level is that of the way back.",
 		12, 13, "Level", false,
 		[]column{
-			{from: "database", title: "Database", width: 175},
-			{from: "Value #A", title: "Level", unit: "none", width: 105, words: ranks},
+			{from: "database", title: "Database", width: 170},
+			{from: "Value #A", title: "Level", unit: "none", width: 100, words: ranks},
 			{from: "Value #B", title: "Send queue", unit: "bytes", width: 95},
 			{from: "Value #C", title: "Redo queue", unit: "bytes", width: 95},
 			{from: "Value #D", title: "VLFs", unit: "none", width: 50},
 			{from: "Value #E", title: "Lag", unit: "s", width: 85},
 			{from: "Value #F", title: "Log used", unit: "percentunit", width: 80, steps: steps("transparent", 0.6, orange, 0.8, red)},
-			{from: "Value #G", title: "Suspended", unit: "none", width: 90, words: []word{{1, "", "SUSPENDED", red}, {0, "", "moving", blue}}},
+			{from: "Value #G", title: "Suspended", unit: "none", width: 90, words: []word{{1, "", "SUSPENDED", red}, {0, "", "no", grey}}},
 		},
 		now(`min by (database) (`+rank+`)`, ""),
 		now(`max by (database) (dag_database:mssql_dag_log_send_queue_bytes:max{`+ofDatabase+`})`, ""),
@@ -83,7 +86,24 @@ func databases(b *board) {
 		now(`max by (database) (mssql_dag_database_secondary_lag_seconds{`+ofDatabase+`})`, ""),
 		now(`max by (database) (mssql_dag_database_log_used_bytes{`+ofDatabase+`} / mssql_dag_database_log_size_bytes{`+ofDatabase+`})`, ""),
 		now(`max by (database) (mssql_dag_database_suspended{`+ofDatabase+`})`, ""),
-	))
+	)
+	every.noValue = "no exporter tells of a database"
+	b.add(every)
+}
+
+func rankOf(which string) string { return `dag_database:mssql_dag_convergence_rank:min{` + which + `}` }
+
+// seen is -1 while an exporter tells of the DAG and for an hour after. A row of
+// a timeline that ends shows its last word, however good; no data shows red.
+const seen = `group(last_over_time(mssql_dag_up{` + ofDAG + `}[1h])) * 0 - 1`
+
+// rowsOf keeps the 20 databases that were lowest on average over the time
+// range, and gives them -1 where expr has nothing.
+func rowsOf(expr string) string {
+	const worst = `bottomk(20, avg by (database) (avg_over_time(dag_database:mssql_dag_convergence_rank:min{` + ofDatabase + `}[$__range] @ end())))`
+	return `(` + expr + `
+  or on (database) ` + worst + ` * 0 - 1 and on () ` + seen + `
+) and on (database) ` + worst
 }
 
 // top keeps the ten largest of the time range, so that the lines of a graph
@@ -100,10 +120,13 @@ func catchUp(b *board) {
 		over(`sum(max by (database) (mssql_dag_database_log_send_rate_bytes_per_second{`+ofDatabase+`}))`, "sent over the link"),
 		over(`sum(max by (database) (mssql_dag_database_redo_rate_bytes_per_second{`+ofDatabase+`}))`, "redone"))
 	rate.min = ptr(0.0)
+	rate.paint("written on the primary", orange, "sent over the link", blue, "redone", purple)
 	rate.links = runbooks("DAGConvergenceStalled")
 	trend := lines("Growth of the queues", "Slope over 5 minutes. Above zero the queue grows, below it shrinks.", "Bps", 12, 9,
-		over(`max(dag:mssql_dag_log_send_queue_bytes:deriv5m{`+ofDAG+`})`, "send queue"),
-		over(`max(dag:mssql_dag_redo_queue_bytes:deriv5m{`+ofDAG+`})`, "redo queue"))
+		// A slope outlives its queue by five minutes.
+		over(`max(dag:mssql_dag_log_send_queue_bytes:deriv5m{`+ofDAG+`}) and on () max(dag:mssql_dag_log_send_queue_bytes:sum{`+ofDAG+`})`, "send queue"),
+		over(`max(dag:mssql_dag_redo_queue_bytes:deriv5m{`+ofDAG+`}) and on () max(dag:mssql_dag_redo_queue_bytes:sum{`+ofDAG+`})`, "redo queue"))
+	trend.paint("send queue", blue, "redo queue", purple)
 	send := lines("Send queue", "Log that the global primary has not sent yet: what is lost if it dies now. The ten largest of the time range.", "bytes", 12, 9,
 		over(top(`max by (database) (dag_database:mssql_dag_log_send_queue_bytes:max{`+ofDatabase+`})`, "dag_database:mssql_dag_log_send_queue_bytes:max"), "{{database}}"))
 	redo := lines("Redo queue", "Log on the target's disk that is not redone yet: it delays the opening of the database after a failover. The ten largest of the time range.", "bytes", 12, 9,
@@ -131,21 +154,32 @@ func distance(b *board) {
 
 func health(b *board) {
 	link := timeline("Link", "Whether the global primary sees the other side connected. It notices a cut only after the session timeout, 10 s by default.",
-		8, 5, connected, over(`min(min_over_time(mssql_dag_link_connected{`+ofDAG+`}[$__rate_interval]))`, "link"))
+		8, 5, append([]word{{-1, "", "not known", red}}, connected...), over(`min(min_over_time(mssql_dag_link_connected{`+ofDAG+`}[$__rate_interval])) and on () group(mssql_dag_link_connected{`+ofDAG+`}) or `+seen, "link"))
 	link.links = runbooks("DAGLinkDisconnected")
 	role := timeline("Roles", "Role of each side in the distributed availability group, by its own words. Two primaries is an emergency; two secondaries is the time between demotion and failover, when nobody can write.",
-		8, 5, roles, over(code("mssql_dag_role", ofDAG, "role", "side", roles), "{{side}}"))
+		8, 5, bothRoles, over(roleRows, "{{side}}"))
 	role.links = runbooks("DAGTwoPrimaries", "DAGBothSecondary")
 	mode := timeline("Commit modes", "Commit mode of the DAG's members in each side's own copy: they are set separately and can differ. A failover without loss needs synchronous in both.",
-		8, 5, modes, over(code("mssql_dag_availability_mode", ofDAG, "mode", "side, member", modes), "{{side}}: {{member}}"))
+		8, 5, append([]word{{-1, "", "not read", red}}, modes...), over(code("mssql_dag_availability_mode", ofDAG, "mode", "side, member", modes)+
+			` or group by (side, member) (last_over_time(mssql_dag_availability_mode{`+ofDAG+`}[1h])) * 0 - 1`, "{{side}}: {{member}}"))
 	mode.links = runbooks("DAGModeDiffers", "DAGSynchronousModeLeftOn")
 	rows := timeline("Synchronization over the link, worst 20", "synchronization_state of the distributed group's rows, the worst of each database. The rows are what the global primary last heard of the other side.",
-		14, 12, synchronization,
-		over(code("mssql_dag_database_synchronization_state", ofDatabase, "state", "database", synchronization)+
-			` and on (database) bottomk(20, avg by (database) (avg_over_time(dag_database:mssql_dag_convergence_rank:min{`+ofDatabase+`}[$__range] @ end())))`, "{{database}}"))
+		14, 12, append([]word{{-1, "", "no data", red}}, synchronization...),
+		// While no side is primary, the rows tell of a link that nobody uses.
+		over(rowsOf(code("mssql_dag_database_synchronization_state", ofDatabase, "state", "database", synchronization)+
+			` unless on () sum(mssql_dag_role{`+ofDAG+`,role="primary"}) == 0`), "{{database}}"))
 	rows.links = runbooks("DAGDatabaseNotSynchronizing", "DAGDatabaseSuspended", "DAGDatabaseMissing")
-	b.add(link, role, mode, rows, firing(10, 12, ofDAG))
+	b.add(link, role, mode, rows, firing(10, 12, ofDAG, false))
 }
+
+// roleRows is each side's role, by its own words; what two of a kind mean is a
+// word of its own, and -1 a side that is not read.
+var roleRows = func() string {
+	const both = "(%[1]s == %[2]d and on () (count(%[1]s == %[2]d) == 2)) + %[3]d"
+	role := code("mssql_dag_role", ofDAG, "role", "side", roles)
+	return fmt.Sprintf(both, role, 2, 1) + "\nor " + fmt.Sprintf(both, role, 1, 3) + "\nor " + role +
+		"\nor max by (side) (last_over_time(mssql_dag_up{" + ofDAG + "}[1h])) * 0 - 1"
+}()
 
 func readings(b *board) {
 	skew := lines("Read skew", "Upper bound of the time between two values of the two sides that are compared with each other.", "s", 6, 7,
@@ -157,18 +191,23 @@ func readings(b *board) {
 	clock := lines("Clock offset", "Each instance's UTC clock minus the exporter's. No verdict uses a server's clock; people who compare times do.", "s", 6, 7,
 		over(`avg by (side) (mssql_dag_clock_offset_seconds{`+ofDAG+`})`, "{{side}}"))
 	skew.min, age.min, took.min = ptr(0.0), ptr(0.0), ptr(0.0)
+	skew.paint("skew", blue)
+	age.bySide()
+	took.bySide()
+	clock.bySide()
 	clock.links = runbooks("DAGClockOffset")
 	errors := grid("Why a side is not read", "The reason of each side that the last scrape did not read, and each part of a reading that failed while the rest was read.",
 		7, 6, "Side", false, []column{
 			{from: "side", title: "Side", width: 80}, {from: "reason", title: "Reason", width: 110}, {from: "statement", title: "Failed part"},
 		},
 		now(`max by (side, reason, statement) (mssql_dag_scrape_error{`+ofDAG+`,reason!="none"} == 1 or mssql_dag_read_statement_failed{`+ofDAG+`} == 1)`, ""))
-	errors.noValue = "no error reported"
+	errors.noValue = "nothing reported"
 	instances := grid("Instances", "The instance that answered on each side: the primary replica of the side's own availability group. It changes with a local failover.",
 		9, 6, "Side", false, []column{
 			{from: "side", title: "Side", width: 80}, {from: "server", title: "Server", width: 160}, {from: "version", title: "Version", width: 110}, {from: "edition", title: "Edition"},
 		},
 		now(`max by (side, server, version, edition) (mssql_dag_instance_info{`+ofDAG+`})`, ""))
+	instances.noValue = "no side is read"
 	expiry := number("Endpoint certificates end in", "Until the first of each side's endpoint certificates expires. The link does not come back after that.", "s", 5, 6, "none known",
 		now(`min by (side) (mssql_dag_endpoint_certificate_expiry_timestamp_seconds{`+ofDAG+`}) - time()`, "{{side}}"))
 	expiry.steps = steps(red, 0.0, orange, 14*86400.0, plain)

@@ -79,17 +79,16 @@ func bigWord(title, description string, w, h uint32, words []word, noValue strin
 		o.TextMode = common.BigValueTextModeValueAndName
 	}
 	o.ReduceOptions.Calcs, o.Orientation = []string{"lastNotNull"}, common.VizOrientationAuto
-	if words != nil {
-		// A mapping of null goes before the panel's word for no data.
-		words = append(slices.DeleteFunc(slices.Clone(words), func(w word) bool { return w.state == nothing }), word{0, nothing, noValue, red})
-	}
+	// A mapping of null goes before the panel's word for no data.
+	words = append(slices.DeleteFunc(slices.Clone(words), func(w word) bool { return w.state == nothing }), word{0, nothing, noValue, red})
 	return panel{
 		kind: "stat", title: title, description: description, unit: "none", w: w, h: h, queries: q,
 		words: words, steps: steps(red), noValue: noValue, options: o,
 	}
 }
 
-// number is a stat that shows numbers, by default without a judgement.
+// number is a stat that shows numbers, by default without a judgement. That
+// there is no number at all is red, as with words.
 func number(title, description, unit string, w, h uint32, noValue string, q ...query) panel {
 	p := bigWord(title, description, w, h, nil, noValue, q...)
 	o := p.options.(*stat.Options)
@@ -97,6 +96,24 @@ func number(title, description, unit string, w, h uint32, noValue string, q ...q
 	p.unit, p.steps = unit, steps(plain)
 	return p
 }
+
+// unrecorded is what a panel over time says when it is empty.
+const unrecorded = "nothing recorded in this time range"
+
+// paint gives the lines of these names their colours. The palette, which
+// begins with green, is left to databases: there a colour is a name and no
+// judgement.
+func (p *panel) paint(pairs ...string) {
+	for n := 0; n < len(pairs); n += 2 {
+		p.overrides = append(p.overrides, dashboard.DashboardFieldConfigSourceOverrides{
+			Matcher:    dashboard.MatcherConfig{Id: "byName", Options: pairs[n]},
+			Properties: []dashboard.DynamicConfigValue{{Id: "color", Value: map[string]any{"mode": "fixed", "fixedColor": pairs[n+1]}}},
+		})
+	}
+}
+
+// bySide paints the lines of the two sides.
+func (p *panel) bySide() { p.paint("source", blue, "target", orange) }
 
 // lines is a graph. The legend is a list of short names: a table would hide
 // databases behind a scroll bar.
@@ -107,10 +124,12 @@ func lines(title, description, unit string, w, h uint32, q ...query) panel {
 	}
 	o.Tooltip = common.VizTooltipOptions{Mode: common.TooltipDisplayModeMulti, Sort: common.SortOrderDescending}
 	return panel{
-		kind: "timeseries", title: title, description: description, unit: unit, w: w, h: h, queries: q, options: o,
+		kind: "timeseries", title: title, description: description, unit: unit, w: w, h: h, queries: q, options: o, noValue: unrecorded,
 		custom: &timeseries.FieldConfig{
-			LineWidth: ptr(1.0), FillOpacity: ptr(0.0), // filled areas mix into colours that no legend has  ShowPoints: ptr(common.VisibilityModeNever),
-			SpanNulls: &common.BoolOrFloat64{Bool: ptr(false)},
+			LineWidth:   ptr(1.0),
+			FillOpacity: ptr(0.0),                       // filled areas mix into colours that no legend has
+			ShowPoints:  ptr(common.VisibilityModeAuto), // a lone sample is a dot and not nothing
+			SpanNulls:   &common.BoolOrFloat64{Bool: ptr(false)},
 		},
 	}
 }
@@ -126,7 +145,7 @@ func timeline(title, description string, w, h uint32, words []word, q ...query) 
 	}
 	return panel{
 		kind: "state-timeline", title: title, description: description, unit: "none", w: w, h: h, queries: q,
-		words: words, steps: steps(red), options: o,
+		words: words, steps: steps(red), options: o, noValue: unrecorded,
 		custom: &statetimeline.FieldConfig{
 			LineWidth: ptr(uint32(0)), FillOpacity: ptr(uint32(80)),
 		},
@@ -157,7 +176,8 @@ func grid(title, description string, w, h uint32, sort string, desc bool, column
 	if len(q) > 1 {
 		// Grafana leaves the letter off where only one of the queries has a result,
 		// and that is the first: the others are about the rows that it gives.
-		columns = append(columns, column{from: "Value", title: columns[slices.IndexFunc(columns, func(c column) bool { return c.from == "Value #A" })].title})
+		first := slices.IndexFunc(columns, func(c column) bool { return c.from == "Value #A" })
+		columns = slices.Insert(slices.Clone(columns), first, column{from: "Value", title: columns[first].title})
 	}
 	for n, c := range columns {
 		names[c.from], order[c.from] = c.title, n

@@ -48,13 +48,14 @@ func mappings(words []word) []dashboard.ValueMapping {
 		m.Options[strconv.FormatFloat(w.value, 'f', -1, 64)] = result
 	}
 	absent.Index = ptr(int32(len(words)))
-	return []dashboard.ValueMapping{
-		{ValueMap: &m},
-		{SpecialValueMap: &dashboard.SpecialValueMap{
-			Type:    dashboard.MappingTypeSpecialValue,
-			Options: dashboard.DashboardSpecialValueMapOptions{Match: dashboard.SpecialValueMatchNullAndNan, Result: absent},
-		}},
+	out := []dashboard.ValueMapping{{ValueMap: &m}}
+	if len(m.Options) == 0 {
+		out = nil
 	}
+	return append(out, dashboard.ValueMapping{SpecialValueMap: &dashboard.SpecialValueMap{
+		Type:    dashboard.MappingTypeSpecialValue,
+		Options: dashboard.DashboardSpecialValueMapOptions{Match: dashboard.SpecialValueMatchNullAndNan, Result: absent},
+	}})
 }
 
 // code turns a StateSet into one number, the value of the present state's
@@ -106,6 +107,7 @@ var (
 		{8, "failed_over", "DONE: failed over", purple},
 	}
 	ranks = []word{
+		{-1, "", "no data", red},
 		{0, "", "unknown", red},
 		{1, "", "behind", orange},
 		{2, "", "near", yellow},
@@ -123,7 +125,9 @@ var (
 		{1, "secondary", "SECONDARY", blue},
 		{2, "primary", "PRIMARY", purple},
 	}
-	modes = []word{
+	// bothRoles are roles, and what two of a kind mean.
+	bothRoles = append([]word{{-1, "", "NOT READ", red}, {3, "", "TWO PRIMARIES", red}, {4, "", "NO PRIMARY", red}}, roles...)
+	modes     = []word{
 		{0, "asynchronous_commit", "asynchronous", blue},
 		{1, "synchronous_commit", "synchronous", green},
 	}
@@ -137,8 +141,10 @@ var (
 	severities = []word{{1, "", "info", blue}, {2, "", "warning", orange}, {3, "", "critical", red}}
 	read       = []word{{0, "", "NOT READ", red}, {1, "", "read", green}}
 	connected  = []word{{0, "", "DISCONNECTED", red}, {1, "", "connected", green}}
-	gates      = []word{{0, "", "closed", orange}, {1, "", "open", green}}
-	phases     = []word{
+	// gates are green together or not at all: one that is open is nothing to be
+	// glad of while another is closed.
+	gates  = []word{{0, "", "closed", "dark-orange"}, {1, "", "open", "dark-blue"}, {2, "", "not asked", grey}, {3, "", "later", grey}, {4, "", "open", green}}
+	phases = []word{
 		{0, nothing, "no webhook", grey},
 		{0, "idle", "idle", grey},
 		{1, "lock", "LOCK", blue},

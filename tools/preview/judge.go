@@ -43,6 +43,13 @@ func judge(f facts, moment, dashboard, how string) []string {
 				}
 			}
 		}
+		if moment == "exporter absent" {
+			for _, r := range p.Rows {
+				if n := len(r.Spans); n > 0 && green(r.Spans[n-1].Color) {
+					say(p.Title, "the last that row %s says is %q in green, and nobody knows", r.Name, r.Spans[n-1].Text)
+				}
+			}
+		}
 		if wide {
 			for _, finding := range p.unreadable() {
 				say(p.Title, "%s", finding)
@@ -143,10 +150,9 @@ func mayBeSilent(moment, dashboard, panel, query string) bool {
 	key := panel + " " + query
 	always := []string{
 		"Why a side is not read A", "Failed over A",
-		"Lease and arming end in A", "Lease and arming end in B", "Watchdog, hold B", "Without writes B",
-		"In this phase for A", "Nobody writes for A", "Phases A", "Phases B", "Statements A", "Time without writes against the budget A", "Runs by outcome A",
+		"Without writes B", "In this phase for A", "Nobody writes for A", "Phases A", "Phases B", "Statements A", "Time without writes against the budget A",
 		// What cannot be told is absent, and says so in the panel.
-		"Send queue empty in A", "Held over six samples A", "Without writes A", "Time without writes against the budget B", "Alerts that fire A",
+		"Send queue empty in A", "Held over six samples A", "Without writes A", "Time without writes against the budget B", "Alerts that fire A", "Alerts that fire B", "Alerts that fire C",
 	}
 	if slices.Contains(always, key) {
 		return !(dashboard == "dag-cutover" && moment == "mid-cutover" && slices.Contains([]string{"In this phase for A", "Nobody writes for A", "Phases A", "Statements A"}, key))
@@ -178,6 +184,10 @@ type want struct {
 var wanted = []want{
 	{moment: "healthy", dashboard: "dag-migration", panel: "Can we cut over?", text: "YES: synchronized", green: true},
 	{moment: "healthy", dashboard: "dag-fleet", panel: "Every DAG", row: hero, text: "SYNCHRONIZED", green: true},
+	{moment: "healthy", dashboard: "dag-cutover", panel: "Fits the budget", text: "yes", green: true},
+	// Two gates are closed, so that none of the others is green.
+	{moment: "healthy", dashboard: "dag-cutover", panel: "Gates: servers", row: "readable", text: "open"},
+	{moment: "healthy", dashboard: "dag-cutover", panel: "Gates: data", row: "drained", text: "later"},
 	// The target was down for 45 s, some minutes ago.
 	{moment: "healthy", dashboard: "dag-fleet", panel: "Worst database, worst 20 DAGs", row: hero, text: "unknown"},
 	{moment: "healthy, a day", dashboard: "dag-fleet", panel: "Worst database, worst 20 DAGs", row: hero, text: "unknown"},
@@ -185,23 +195,36 @@ var wanted = []want{
 	{moment: "behind", dashboard: "dag-migration", panel: "Can we cut over?", text: "NO: behind"},
 	{moment: "behind", dashboard: "dag-migration", panel: "Send queue empty in", text: "NEVER, at this pace"},
 	{moment: "behind", dashboard: "dag-fleet", panel: "Every DAG", row: hero, text: "BEHIND"},
-	{moment: "behind", dashboard: "dag-cutover", panel: "Gates", row: "queues", text: "closed"},
+	{moment: "behind", dashboard: "dag-cutover", panel: "Gates: data", row: "queues", text: "closed"},
+	{moment: "behind", dashboard: "dag-cutover", panel: "Fits the budget", text: "NO"},
 	{moment: "target down", dashboard: "dag-migration", panel: "Can we cut over?", text: "NO: unknown"},
 	{moment: "target down", dashboard: "dag-migration", panel: "Sides", row: "target", text: "NOT READ"},
 	{moment: "target down", dashboard: "dag-migration", panel: "Sides", row: "source", text: "read", green: true},
 	{moment: "target down", dashboard: "dag-fleet", panel: "Every DAG", row: hero, text: "UNKNOWN"},
 	{moment: "target down", dashboard: "dag-fleet", panel: "Alerts that fire", row: "DAGSideDown", text: "warning"},
-	{moment: "target down", dashboard: "dag-cutover", panel: "Gates", row: "readable", text: "closed"},
+	{moment: "target down", dashboard: "dag-cutover", panel: "Gates: servers", row: "readable", text: "closed"},
+	{moment: "target down", dashboard: "dag-cutover", panel: "Fits the budget", text: "not known"},
+	{moment: "target down", dashboard: "dag-cutover", panel: "Both roles", row: "target", text: "NOT READ"},
 	{moment: "split", dashboard: "dag-migration", panel: "Can we cut over?", text: "NO: two primaries"},
 	{moment: "split", dashboard: "dag-fleet", panel: "Every DAG", row: hero, text: "TWO PRIMARIES"},
 	{moment: "split", dashboard: "dag-fleet", panel: "Alerts that fire", row: "DAGTwoPrimaries", text: "critical"},
-	{moment: "split", dashboard: "dag-cutover", panel: "Both roles", row: "target", text: "PRIMARY"},
-	{moment: "split", dashboard: "dag-cutover", panel: "Both roles", row: "source", text: "PRIMARY"},
+	{moment: "split", dashboard: "dag-cutover", panel: "Both roles", row: "target", text: "TWO PRIMARIES"},
+	{moment: "split", dashboard: "dag-cutover", panel: "Both roles", row: "source", text: "TWO PRIMARIES"},
+	{moment: "split", dashboard: "dag-cutover", panel: "State", text: "TWO PRIMARIES"},
+	{moment: "split", dashboard: "dag-cutover", panel: "Fits the budget", text: "does not apply"},
+	{moment: "split", dashboard: "dag-cutover", panel: "Gates: groups", row: "direction", text: "closed"},
+	{moment: "split", dashboard: "dag-cutover", panel: "Gates: data", row: "outage budget", text: "open"},
 	{moment: "mid-cutover", dashboard: "dag-cutover", panel: "Phase", text: "PROMOTE"},
-	{moment: "mid-cutover", dashboard: "dag-cutover", panel: "Both roles", row: "source", text: "SECONDARY"},
+	{moment: "mid-cutover", dashboard: "dag-cutover", panel: "Both roles", row: "source", text: "NO PRIMARY"},
+	{moment: "mid-cutover", dashboard: "dag-migration", panel: "Link", row: "link", text: "not known"},
+	{moment: "mid-cutover", dashboard: "dag-migration", panel: "Synchronization over the link, worst 20", row: "ERP_Core", text: "no data"},
+	{moment: "mid-cutover", dashboard: "dag-cutover", panel: "Fits the budget", text: "not asked"},
+	{moment: "mid-cutover", dashboard: "dag-cutover", panel: "Gates: data", row: "queues", text: "not asked"},
 	{moment: "mid-cutover", dashboard: "dag-migration", panel: "Can we cut over?", text: "NO: no side is primary"},
 	{moment: "mid-cutover", dashboard: "dag-fleet", panel: "Every DAG", row: hero, text: "NO PRIMARY"},
 	{moment: "failed over", dashboard: "dag-migration", panel: "Can we cut over?", text: "DONE: failed over"},
+	{moment: "failed over", dashboard: "dag-migration", panel: "Held over six samples", text: "not asked"},
+	{moment: "failed over", dashboard: "dag-cutover", panel: "Fits the budget", text: "does not apply"},
 	{moment: "failed over", dashboard: "dag-fleet", panel: "Every DAG", row: hero, text: "FAILED OVER"},
 	{moment: "failed over", dashboard: "dag-cutover", panel: "Phase over time", row: "phase", text: "PROMOTE"},
 	{moment: "failed over", dashboard: "dag-cutover", panel: "Runs by outcome", row: "done", text: "1"},
@@ -211,7 +234,12 @@ var wanted = []want{
 	{moment: "exporter absent", dashboard: "dag-fleet", panel: "DAGs", row: "gone", text: "3"},
 	{moment: "exporter absent", dashboard: "dag-cutover", panel: "Phase", text: "NO WEBHOOK"},
 	{moment: "exporter absent", dashboard: "dag-cutover", panel: "Nobody writes for", text: "NO WEBHOOK"},
-	{moment: "exporter absent", dashboard: "dag-cutover", panel: "Gates", text: "NO WEBHOOK"},
+	{moment: "exporter absent", dashboard: "dag-cutover", panel: "Gates: data", text: "NO WEBHOOK"},
+	{moment: "exporter absent", dashboard: "dag-cutover", panel: "State", text: "NO EXPORTER"},
+	{moment: "exporter absent", dashboard: "dag-cutover", panel: "Fits the budget", text: "NO WEBHOOK"},
+	{moment: "exporter absent", dashboard: "dag-cutover", panel: "Phase over time", row: "phase", text: "NO WEBHOOK"},
+	{moment: "exporter absent", dashboard: "dag-fleet", panel: "Worst database, worst 20 DAGs", row: hero, text: "no data"},
+	{moment: "exporter absent", dashboard: "dag-migration", panel: "Level of each database, worst 20", row: "ERP_Core", text: "no data"},
 }
 
 func (w want) judge(f facts) string {

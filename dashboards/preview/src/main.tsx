@@ -119,7 +119,7 @@ function Page({ board, panels, theme, lines, shown, font }: any) {
             <b data-warning style={{ background: '#5a3d00', color: '#ffd98a', padding: '2px 8px' }}>preview, not Grafana</b>
             <b>{board.title}</b>
             {shown.map(([name, value]: string[]) => <span key={name}><span style={{ color: theme.colors.text.secondary }}>{name}</span> {value}</span>)}
-            <span style={{ color: theme.colors.text.secondary }}>{dateTime(ctx.to * 1000).utc().format('HH:mm:ss')} UTC, {(ctx.to - ctx.from) / 60} min</span>
+            <span style={{ color: theme.colors.text.secondary }}>{dateTime(ctx.to * 1000).utc().format('HH:mm:ss')} UTC, {(ctx.to - ctx.from) / 60} min; state timelines by a substitute</span>
           </div>
           <div style={{ position: 'relative', height: bottom + 8, overflow: 'hidden' }}>
             {panels.map((it: any, n: number) => {

@@ -34,7 +34,7 @@ export function Table({ panel, frames, width, height, range }: Props) {
     enableVirtualization={false} cellHeight={panel.options.cellHeight} noValue={panel.fieldConfig.defaults.noValue} />;
 }
 
-export function Graph({ panel, frames, width, height, range, lines }: Props) {
+export function Graph({ panel, frames, theme, width, height, range, lines }: Props) {
   return (
     <TimeSeries frames={frames} width={width} height={height} timeRange={range} timeZone="utc" legend={panel.options.legend} options={panel.options}>
       {(builder) => {
@@ -42,7 +42,7 @@ export function Graph({ panel, frames, width, height, range, lines }: Props) {
           for (const l of lines) {
             const x = Math.round(u.valToPos(l.at * 1000, 'x', true));
             u.ctx.save();
-            u.ctx.strokeStyle = l.color;
+            u.ctx.strokeStyle = theme.visualization.getColorByName(l.color);
             u.ctx.setLineDash([4, 3]);
             u.ctx.beginPath();
             u.ctx.moveTo(x, u.bbox.top);

@@ -51,7 +51,7 @@ export async function ask(t: Target, ctx: Context, points: number): Promise<{ se
   const expr = interpolate(t.expr, ctx, {
     __interval: `${step}s`, __rate_interval: `${Math.max(step + least, 4 * least)}s`, __range: `${range}s`, __range_s: `${range}`,
   });
-  if (/\$(?!1)/.test(expr)) {
+  if (/\$(?!\d)/.test(expr)) {
     throw new Error(`a variable that nobody fills in: ${expr}`);
   }
   const times = t.instant
