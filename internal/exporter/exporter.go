@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -53,6 +54,8 @@ type Exporter struct {
 
 	lines sqlserver.Lines // across reloads, and across DAGs that share a server
 
+	encoding *encoding
+
 	reloadOK, reloadAt prometheus.Gauge
 	draining           atomic.Bool
 
@@ -97,7 +100,7 @@ func New(opt Options) (*Exporter, error) {
 	if _, err := collector.New(collector.Options{Groups: opt.Groups}); err != nil {
 		return nil, err
 	}
-	e := &Exporter{opt: opt, reg: prometheus.NewRegistry(), set: &set{cfg: &config.Config{}}}
+	e := &Exporter{opt: opt, encoding: newEncoding(runtime.GOMAXPROCS(0)), reg: prometheus.NewRegistry(), set: &set{cfg: &config.Config{}}}
 	e.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "mssql_dag_config_last_reload_successful",
 		Help: "Whether the last attempt to load the configuration succeeded. While 0, the one before is in force.",

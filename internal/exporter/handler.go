@@ -96,11 +96,11 @@ func (e *Exporter) serve(w http.ResponseWriter, r *http.Request, dags []*dag, fi
 		}
 		gatherers = append(gatherers, g)
 	}
-	promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{
+	e.encoding.serve(promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(e.opt.Logger.Handler(), slog.LevelError),
 		// One family that does not fit loses itself, not the rest.
 		ErrorHandling: promhttp.ContinueOnError,
-	}).ServeHTTP(w, r)
+	}), w, r)
 }
 
 // metrics are the process's own, and the DAGs' while they are few.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/prometheus/common/version"
@@ -87,11 +86,7 @@ func (d *dag) page(now time.Time) pageDAG {
 	if c.Skew.OK {
 		out.Skew = c.Skew.V.Round(time.Millisecond).String()
 	}
-	out.Sides = []pageSide{pageSideOf(hadr.Source, &last.Source), pageSideOf(hadr.Target, &last.Target)}
-	out.Databases = len(c.Databases)
-	worst := slices.Clone(c.Databases)
-	slices.SortStableFunc(worst, func(a, b hadr.DatabaseConvergence) int { return int(a.Level) - int(b.Level) })
-	out.Worst = worst[:min(worstShown, len(worst))]
+	out.Sides, out.Databases, out.Worst = last.sides, last.databases, c.Databases
 	return out
 }
 
