@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/dag-exporter/dag_exporter/internal/lab/model"
@@ -45,6 +46,77 @@ func TestCaseSensitiveNames(t *testing.T) {
 	}
 	if got := one(t, src, "SELECT collation_name FROM sys.databases WHERE database_id = 5"); got != "Latin1_General_100_CS_AS" {
 		t.Errorf("collation %s", got)
+	}
+}
+
+// TestCaseCounts: with a case-sensitive or binary collation every name must be written as it is, and texts compare with case; names of built-in functions,
+// properties, permissions and keywords are free, and so are the words of _desc columns. With the default collation all of it is.
+func TestCaseCounts(t *testing.T) {
+	batches := []struct {
+		batch string
+		error int32 // where case counts
+	}{
+		{"SELECT Name FROM sys.databases", 207},
+		{"SELECT D.name FROM sys.databases AS d", 4104},
+		{"SELECT name FROM sys.Databases", 208},
+		{"SELECT name FROM SYS.databases", 208},
+		{"SELECT name FROM Master.sys.databases", 911},
+		{"SELECT sql_handle FROM sys.dm_exec_Requests", 208},
+		{"SELECT id FROM db001.dbo.Ledger", 208},
+		{"SELECT id FROM db001.DBO.ledger", 208},
+		{"DECLARE @a int = 1; SELECT @A", 137},
+		{"SELECT sys.FN_hadr_is_primary_replica('db001')", 4121},
+		{"SELECT permission_name FROM sys.Fn_my_permissions(NULL, 'SERVER')", 208},
+		{"EXEC Sp_who", 2812},
+		{"EXEC SYS.sp_who", 2812},
+		{"EXEC sp_addextendedproperty @Name = 'x', @value = 'y'", 8145},
+		{"USE MASTER", 911},
+		{"IF 'a' <> 'A' THROW 51000, 'two', 1", 51000},
+		{"IF OBJECT_ID('sys.Databases') IS NULL OR DB_ID('Master') IS NULL THROW 51001, 'unknown', 1", 51001},
+		{"select Db_Name(), serverproperty('COLLATION'), databasepropertyex('db001', 'STATUS'), Has_Perms_By_Name(NULL, NULL, 'view server state')", 0},
+		{"SELECT name FROM master.sys.databases; EXEC master.sys.sp_who; EXEC dbo.sp_who", 0},
+		{"SELECT master.sys.fn_hadr_is_primary_replica('db001'), sys.fn_hadr_is_primary_replica('db001')", 0},
+	}
+	for _, collation := range []string{"", "Latin1_General_100_CS_AS", "Latin1_General_BIN2", "SQL_Latin1_General_CP1_CS_AS"} {
+		t.Run(collation, func(t *testing.T) {
+			cfg := caseSensitive()
+			cfg.Databases = []string{"db001"}
+			for i := range cfg.Sides {
+				cfg.Sides[i].Collation = collation
+			}
+			db := start(t, Options{Model: cfg}).test(t, Source)
+			for _, b := range batches {
+				if collation != "" && b.error != 0 {
+					fails(t, db, b.error, b.batch)
+				} else if b.error != 8145 { // a property would stay
+					exec(t, db, b.batch)
+				}
+			}
+			fails(t, db, 451, "SELECT name + ' ' + state_desc FROM sys.databases")
+			exec(t, db, "SELECT name + ' ' + state_desc COLLATE DATABASE_DEFAULT FROM sys.databases")
+			if got := one(t, db, "SELECT COUNT(*) FROM sys.databases WHERE state_desc = 'online' AND database_id = 5"); got != "1" {
+				t.Error("the words of a _desc column are compared with case")
+			}
+			if got, want := one(t, db, "SELECT COUNT(*) FROM sys.databases WHERE name = 'DB001'"), map[bool]string{true: "1", false: "0"}[collation == ""]; got != want {
+				t.Errorf("%s databases with the name DB001", got)
+			}
+		})
+	}
+}
+
+// TestCollationsThatAreRefused: what the T-SQL cannot compare by is an error of the command line, not another collation.
+func TestCollationsThatAreRefused(t *testing.T) {
+	for name, why := range map[string]string{
+		"Nowhere_CI_AS":                    "target: collation: Invalid collation 'Nowhere_CI_AS'",
+		"Turkish_CI_AS":                    "target: collation: ",
+		"Greek_BIN2":                       "code page",
+		"Latin1_General_100_CI_AS_SC_UTF8": "target: collation: ",
+	} {
+		cfg := model.Config{}
+		cfg.Sides[Target].Collation = name
+		if _, err := New(Options{Model: cfg}); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ var shownBy = map[string]string{
 	"stop": "TestRestartAndFreeze", "start": "TestRestartAndFreeze", "freeze": "TestRestartAndFreeze", "unfreeze": "TestRestartAndFreeze",
 	"refuse-logins": "TestScheduleSeesRequests", "database-state": "TestDatabaseState", "sync-state": "TestSyncState", "execute": "TestExecuteCommand",
 	"link": "TestLink", "flush": "TestFlush", "kill": "TestKillCommand", "restart": "TestRestartCommand", "timing": "TestTimingCommand", "access": "TestAccessCommand",
-	"local-failover": "TestLocalFailoverCommand", "local-link": "TestLocalLink", "cut-local": "TestLocalLink", "heal-local": "TestLocalLink",
+	"local-failover": "TestLocalFailoverCommand", "seed": "TestSeedCommand", "local-link": "TestLocalLink", "cut-local": "TestLocalLink", "heal-local": "TestLocalLink",
 }
 
 func TestEveryCommandIsShown(t *testing.T) {

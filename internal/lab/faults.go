@@ -39,8 +39,8 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Fault is what shall happen to requests or statements that match. Class is one of s1, s2, s3, rsstc, replica, drop, failover
-// (the statements of domain.md), lock, select, insert, commit, login, any; Text is a regular expression over the request's text,
+// Fault is what shall happen to requests or statements that match. Class is one of s1, s2, s3, rsstc, replica, drop, failover,
+// database (ADD and REMOVE DATABASE; the statements of domain.md), lock, select, insert, commit, login, any; Text is a regular expression over the request's text,
 // without case. Both empty: every request.
 type Fault struct {
 	ID    int    `json:"id,omitempty"`
@@ -85,7 +85,8 @@ var classes = map[string]string{
 	"s1": `MODIFY\s+AVAILABILITY\s+GROUP\s+ON`, "s2": `SET\s*\(\s*ROLE\s*=`, "s3": `FORCE_FAILOVER_ALLOW_DATA_LOSS`,
 	"rsstc":   `SET\s*\(\s*REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT`,
 	"replica": `MODIFY\s+REPLICA\s+ON`, "drop": `DROP\s+AVAILABILITY\s+GROUP`, "failover": `AVAILABILITY\s+GROUP\s+\S+\s+FAILOVER`,
-	"lock": `sp_getapplock`, "select": `^\s*(--[^\n]*\n\s*)*(SELECT|DECLARE|EXEC|SET)\b`, "insert": `INSERT`, "commit": `COMMIT`, "login": `^login$`, "any": ``,
+	"database": `AVAILABILITY\s+GROUP\s+\S+\s+(ADD|REMOVE)\s+DATABASE`,
+	"lock":     `sp_getapplock`, "select": `^\s*(--[^\n]*\n\s*)*(SELECT|DECLARE|EXEC|SET)\b`, "insert": `INSERT`, "commit": `COMMIT`, "login": `^login$`, "any": ``,
 }
 
 // rules are the faults that are armed.

@@ -25,8 +25,16 @@ func (h *host) Foreign(ctx context.Context, text string, _ tsql.Sink) *tsql.Erro
 	case alter.Kill:
 		return h.killSession(st.Session)
 	case alter.DatabaseOption:
-		if h.inst().Copy(st.Database) == nil {
+		c := h.inst().Copy(st.Database)
+		if c == nil {
 			return toSQL(model.ErrMissing("database", "alter", st.Database))
+		}
+		joined := false
+		if e := h.do(func(*model.Model) { joined = c.InGroup() }); e != nil {
+			return gone(e)
+		}
+		if !joined {
+			return tsql.NotImplemented("ALTER DATABASE … SET " + st.Option)
 		}
 		switch st.Option {
 		case "SINGLE_USER", "RESTRICTED_USER", "READ_ONLY", "READ_WRITE", "OFFLINE", "ONLINE", "EMERGENCY", "RECOVERY":
@@ -106,22 +114,11 @@ func (h *host) hadr(st alter.HADR) *tsql.Error {
 	if !h.login.Sysadmin && !h.login.has("ALTER ANY DATABASE") {
 		return toSQL(model.ErrMissing("database", "alter", st.Database))
 	}
-	switch st.Action {
-	case "SUSPEND", "RESUME":
-		if e := h.do(func(m *model.Model) {
-			if st.Action == "SUSPEND" {
-				m.Suspend(c, model.SuspendUser)
-			} else {
-				m.Resume(c)
-			}
-		}); e != nil {
-			return gone(e)
-		}
-		return nil
-	case "JOIN":
-		return tsql.NewError(41145, 16, 1, "Cannot join database '%s' to availability group '%s'. The database has already joined the availability group. This is an informational message. No user action is required.", st.Database, st.Group)
+	var refused *model.Error
+	if e := h.do(func(m *model.Model) { refused = setHADR(m, c, st) }); e != nil {
+		return gone(e)
 	}
-	return tsql.NotImplemented("ALTER DATABASE … SET HADR " + st.Action)
+	return toSQL(refused)
 }
 
 func (h *host) killSession(spid int) *tsql.Error {

@@ -151,7 +151,7 @@ func scalarFunctions() map[string]function {
 			s := h.snapshot()
 			n = h.spelled(n)
 			for _, d := range s.Seen {
-				if d.Name == n {
+				if d.Name == n && d.Joined {
 					if s.Assume.ForwarderIsPrimaryReplica0 {
 						return s.Instance.Writable, nil
 					}
@@ -172,12 +172,13 @@ func number(b bool) any {
 
 // Function implements tsql.Host.
 func (h *host) Function(ctx context.Context, path []string, args []tsql.Type) (*tsql.Function, *tsql.Error) {
-	key := strings.ToLower(strings.Join(path, "."))
-	if len(path) == 3 && strings.EqualFold(path[0], "master") {
-		key = strings.ToLower(path[1] + "." + path[2])
+	if len(path) == 3 && h.same("master", path[0]) {
+		path = path[1:]
 	}
+	written := strings.Join(path, ".")
+	key := strings.ToLower(written)
 	f, ok := h.node.lab.functions[key]
-	if !ok {
+	if !ok || len(path) > 1 && !h.same(key, written) {
 		return nil, nil
 	}
 	if len(args) < f.min || len(args) > f.max {
@@ -366,7 +367,7 @@ func (h *host) lockArgs(a []any, mode string) (model.AppLock, bool) {
 // TableFunction implements tsql.Host.
 func (h *host) TableFunction(_ context.Context, path []string, _ []tsql.Type) (*tsql.TableFunction, *tsql.Error) {
 	n := len(path)
-	if n < 2 || !strings.EqualFold(path[n-2], "sys") {
+	if n < 2 || !h.same("sys", path[n-2]) || !h.same(strings.ToLower(path[n-1]), path[n-1]) {
 		return nil, nil
 	}
 	guidOf := func(v any) string {
@@ -395,7 +396,7 @@ func (h *host) TableFunction(_ context.Context, path []string, _ []tsql.Type) (*
 			Call: func(_ context.Context, a []any) ([][]any, *tsql.Error) {
 				s := h.snapshot()
 				for _, d := range s.Seen {
-					if s.DAG != nil && guidOf(a[0]) == s.DAG.ID.String() && guidOf(a[1]) == d.InDAG.String() {
+					if s.DAG != nil && d.Joined && guidOf(a[0]) == s.DAG.ID.String() && guidOf(a[1]) == d.InDAG.String() {
 						return [][]any{{tsql.GUID(d.Group)}}, nil
 					}
 				}

@@ -98,9 +98,13 @@ func errNoDatabase(name string) *model.Error {
 	return &model.Error{Number: 911, Class: 16, State: 1, Message: fmt.Sprintf("Database '%s' does not exist. Make sure that the name is entered correctly.", name)}
 }
 
+// same compares an object's name with the one that a statement has for it, as the side's collation does. The names of SQL Server's own objects (views,
+// procedures, the functions of the sys schema) are objects' names like others; those of built-in functions are not.
+func (h *host) same(object, written string) bool { return h.sql.EqualNames(object, written) }
+
 // find gives a database's name as the server spells it, or 911. The set of databases never changes.
 func (h *host) find(name string) (string, *model.Error) {
-	if systemDatabase(name) {
+	if systemDatabase(name) && h.same(strings.ToLower(name), name) {
 		return strings.ToLower(name), nil
 	}
 	if c := h.inst().Copy(name); c != nil {
@@ -201,13 +205,13 @@ func (h *host) Table(_ context.Context, path []string) (tsql.Table, *tsql.Error)
 	if len(path) > 1 {
 		schema = path[len(path)-2]
 	}
-	if strings.EqualFold(name, "ledger") && (schema == "" || strings.EqualFold(schema, "dbo")) && !systemDatabase(db) {
+	if h.same("ledger", name) && (schema == "" || h.same("dbo", schema)) && !systemDatabase(db) {
 		if _, err := h.reach(db); err != nil {
 			return nil, toSQL(err)
 		}
 		return &ledger{h: h, db: db}, nil
 	}
-	v := h.node.lab.views.Find(path, h.major())
+	v := h.view(path)
 	if v == nil {
 		return nil, nil
 	}
@@ -222,6 +226,15 @@ func (h *host) Table(_ context.Context, path []string) (tsql.Table, *tsql.Error)
 		e.Database = db
 		return e
 	}), nil
+}
+
+// view finds a view, spelled as the side's collation wants it: sys.Databases is none where case counts.
+func (h *host) view(path []string) *views.View {
+	v := h.node.lab.views.Find(path, h.major())
+	if v == nil || !h.same(v.Name, strings.Join(path[len(path)-2:], ".")) {
+		return nil
+	}
+	return v
 }
 
 // definition: VIEW ANY DEFINITION shows the catalog's rows.
@@ -253,10 +266,10 @@ func (h *host) denied() *tsql.Error {
 
 // ObjectID implements tsql.Host.
 func (h *host) ObjectID(_ context.Context, path []string, _ string) any {
-	if strings.EqualFold(path[len(path)-1], "ledger") && !systemDatabase(h.db) {
+	if h.same("ledger", path[len(path)-1]) && !systemDatabase(h.db) {
 		return int64(901578250)
 	}
-	if v := h.node.lab.views.Find(path, h.major()); v != nil {
+	if v := h.view(path); v != nil {
 		n := int64(-300)
 		for _, b := range []byte(v.Name) {
 			n -= int64(b)

@@ -32,6 +32,7 @@ type Args struct {
 	Column    string             `json:"column,omitempty"`
 	Value     string             `json:"value,omitempty"`
 	Force     bool               `json:"force,omitempty"`
+	Fail      *int               `json:"fail,omitempty"`
 	Offset    Duration           `json:"offset,omitempty"`
 	KBps      int64              `json:"kbps,omitempty"`
 	Statement string             `json:"statement,omitempty"`
@@ -127,16 +128,27 @@ func controlCommands() map[string]controlCommand {
 			}
 			return ok(c.RSSTC(s, n))
 		}, false},
-		"execute": {"side= statement=: run an ALTER or DROP AVAILABILITY GROUP as sysadmin on the side's primary", func(c *Control, s Side, a Args) (any, error) {
+		"execute": {"side= statement= [instance=]: run an ALTER or DROP AVAILABILITY GROUP or ALTER DATABASE … SET HADR as sysadmin on the side's primary; the latter on another instance if one is given", func(c *Control, s Side, a Args) (any, error) {
 			st, e := alter.Parse(a.Statement)
 			if e != nil {
 				return nil, e
 			}
-			g, isGroup := st.(model.Statement)
-			if !isGroup {
-				return nil, errors.New("not an ALTER or DROP AVAILABILITY GROUP")
+			switch st := st.(type) {
+			case model.Statement:
+				return ok(c.Execute(s, st))
+			case alter.HADR:
+				return ok(c.SetHADR(s, a.Instance, st))
 			}
-			return ok(c.Execute(s, g))
+			return nil, errors.New("not an ALTER or DROP AVAILABILITY GROUP, nor an ALTER DATABASE … SET HADR")
+		}, false},
+		"seed": {"side= database= [instance=] [bytes=] [fail=0…25]: take a copy out of its group and seed it from its primary; with fail half way only, see failure_state", func(c *Control, s Side, a Args) (any, error) {
+			fail := -1
+			if a.Fail != nil {
+				if fail = *a.Fail; fail < 0 {
+					return nil, errors.New("fail is a failure_state, 0 to 25, or that and 100 or 200")
+				}
+			}
+			return ok(c.Seed(s, a.Instance, a.Database, int64(a.Bytes), fail))
 		}, false},
 		"timing": {`timing={"failover":"90s"}: how long things take`, func(c *Control, _ Side, a Args) (any, error) {
 			t, err := timing(a.Timing)

@@ -16,6 +16,7 @@ import (
 	"github.com/dag-exporter/dag_exporter/internal/lab/model"
 	"github.com/dag-exporter/dag_exporter/internal/lab/views"
 	"github.com/dag-exporter/dag_exporter/internal/tds"
+	"github.com/dag-exporter/dag_exporter/internal/tsql"
 )
 
 // Lab is a running pair.
@@ -60,6 +61,14 @@ func New(opt Options) (*Lab, error) {
 	l := &Lab{opt: opt, log: opt.Logger, engine: newEngine(opt.Clock), views: views.New(), functions: scalarFunctions(), logins: map[string]*Login{},
 		evaluate: make(chan struct{}, max(runtime.GOMAXPROCS(0), 2))}
 	l.rules.clock = opt.Clock
+	for i, side := range opt.Model.Sides {
+		if side.Collation == "" {
+			continue
+		}
+		if err := tsql.CheckCollation(side.Collation); err != nil {
+			return nil, fmt.Errorf("%s: collation: %s", Side(i), err.Message)
+		}
+	}
 	for _, g := range append([]Login{{Name: SA, Password: SAPassword, Sysadmin: true}}, opt.Logins...) {
 		if err := l.setLogin(g); err != nil {
 			return nil, err
@@ -192,7 +201,7 @@ func (l *Lab) killSessions(i *model.Instance, all bool) {
 			continue
 		}
 		for _, s := range i.Sessions() {
-			if all || i.Copy(s.Database) != nil {
+			if c := i.Copy(s.Database); all || c != nil && c.InGroup() {
 				n.kill(s.ID, nil)
 			}
 		}

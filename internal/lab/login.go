@@ -72,6 +72,7 @@ func (n *node) Login(_ context.Context, l *tds.Login, c tds.ConnInfo) (tds.Sessi
 		l.Database = "master"
 	}
 	h := &host{node: n, login: g, spid: c.SPID, app: l.AppName, client: l.HostName}
+	h.sql = tsql.NewSession(h, tsql.Options{Acquire: h.acquire, Collation: n.lab.opt.Model.Sides[n.inst.Side].Collation})
 	h.session = &model.Session{ID: c.SPID, Login: g.Name, Host: l.HostName, Program: l.AppName, Client: c.RemoteAddr, Encrypted: c.Encrypted}
 	n.mu.Lock() // before the model knows it, so that no role change can miss it
 	n.conns[c.SPID] = c
@@ -111,6 +112,5 @@ func (n *node) Login(_ context.Context, l *tds.Login, c tds.ConnInfo) (tds.Sessi
 		n.forget(c)
 		return nil, refused
 	}
-	h.sql = tsql.NewSession(h, tsql.Options{Acquire: h.acquire})
 	return &session{h: h, info: c}, nil
 }

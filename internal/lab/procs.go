@@ -19,6 +19,11 @@ func (h *host) Procedure(_ context.Context, path []string) tsql.Procedure {
 		}
 		db = name
 	}
+	for _, part := range path[max(0, len(path)-2):] {
+		if !h.same(strings.ToLower(part), part) {
+			return nil // where case counts, all of them are in lower case
+		}
+	}
 	if len(path) > 1 {
 		switch strings.ToLower(path[len(path)-2]) {
 		case "", "sys", "dbo":

@@ -36,7 +36,7 @@ type Step struct {
 
 // Event is a phase of a statement.
 type Event struct {
-	// Statement is a class as in [Fault]: s1, s2, s3, rsstc, replica, drop, failover; with phase received also lock, select,
+	// Statement is a class as in [Fault]: s1, s2, s3, rsstc, replica, drop, failover, database; with phase received also lock, select,
 	// insert, commit, login, any.
 	Statement string `json:"statement"`
 	Side      string `json:"side,omitempty"`  // source, target, or empty for either
@@ -83,7 +83,7 @@ func (s Schedule) Check() error {
 		switch e.Phase {
 		case "received":
 		case "", "accepted", "effect":
-			if !slices.Contains([]string{"s1", "s2", "s3", "rsstc", "replica", "drop", "failover"}, e.Statement) {
+			if !slices.Contains([]string{"s1", "s2", "s3", "rsstc", "replica", "drop", "failover", "database"}, e.Statement) {
 				return fail("%s has no phase but received", e.Statement)
 			}
 		default:

@@ -48,6 +48,7 @@ type DatabaseState struct {
 	State     string  `json:"state"`
 	Sync      string  `json:"synchronization_state"`
 	Suspended bool    `json:"suspended"`
+	Out       bool    `json:"out_of_group,omitempty"` // this copy is not joined
 	EndOfLog  string  `json:"end_of_log_lsn"`
 	Hardened  string  `json:"hardened_lsn"`
 	Fork      string  `json:"recovery_fork_guid"`
@@ -76,7 +77,7 @@ func (c *Control) State() (State, error) {
 				is := InstanceState{Server: i.ServerName(), Address: c.l.nodes[side][n].address(), Online: i.Online(), Frozen: i.Frozen(), Refuses: i.Refuses(),
 					LocalRole: v.Instance.Role.String(), Writable: v.Instance.Writable, Started: v.Instance.Started, Pending: v.Instance.Pending, Sessions: len(v.Sessions)}
 				for _, d := range v.Seen {
-					ds := DatabaseState{Name: d.Name, State: d.State.String(), Sync: d.State2.String(), Suspended: d.Suspended, EndOfLog: d.Own.EndOfLog.String(),
+					ds := DatabaseState{Name: d.Name, State: d.State.String(), Sync: d.State2.String(), Suspended: d.Suspended, Out: !d.Joined, EndOfLog: d.Own.EndOfLog.String(),
 						Hardened: d.Own.Hardened.String(), Fork: d.Fork.String(), RedoQueue: d.Own.RedoQueue, Open: len(d.Open), Ledger: len(d.Ledger), LogUsed: d.LogUsed}
 					if v.Instance.Writable {
 						ds.Load = m.Load(d.Name)

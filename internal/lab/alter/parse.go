@@ -168,6 +168,12 @@ func (p *parser) alterGroup() (any, *model.Error) {
 		st.Verb = model.Grant
 	case p.words("SET"):
 		err = p.set(&st)
+	case p.words("ADD", "DATABASE"):
+		st.Verb = model.AddDatabase
+		st.Database, err = p.identifier()
+	case p.words("REMOVE", "DATABASE"):
+		st.Verb = model.RemoveDatabase
+		st.Database, err = p.identifier()
 	default:
 		err = p.unexpected()
 	}

@@ -245,6 +245,9 @@ func TestExperimentsOnAPair(t *testing.T) {
 	}
 	list := servers(t, l.DSN(lab.Source), l.DSN(lab.Target))
 	_, text := report(t, list, false)
+	// Accepted is not yet shown.
+	for deadline := time.Now().Add(20 * time.Second); strings.Contains(text, "RSSTC is 0 on every side") && time.Now().Before(deadline); _, text = report(t, list, false) {
+	}
 	has(t, text, `T4  .*SEEN side 1 \(PRIMARY\): 1, side 2 \(SECONDARY\): 0 `, `T10 .*SEEN versions 16 and 17; DAG rows SYNCHRONIZED in 2; forwarder's databases RECOVERING in 2`, `T11 .*SEEN fn_hadr_is_primary_replica 1 in 2 databases, Updateability`,
 		`T7  .*SEEN side 1: started`, `T3  .*not seen: needs statements`, `T2  .*not seen`)
 	if err := l.Control().Execute(lab.Source, model.Statement{Verb: model.SetRole, Group: "DAG"}); err != nil {

@@ -42,6 +42,10 @@ func (c *Copy) CanRead() *Error {
 	switch {
 	case c.forced.state != nil:
 		return errDatabaseState(c.Name, *c.forced.state)
+	case c.out && c.state == DBOnline:
+		return nil
+	case c.out:
+		return errDatabaseState(c.Name, c.state)
 	case c.forced.sync != nil && !c.inst.writable():
 		return errNotReadable(c.Name)
 	case c.state == DBRecovering || c.state == DBRecoveryPending:
@@ -68,7 +72,7 @@ func (c *Copy) CanWrite() *Error {
 	if err := c.CanRead(); err != nil {
 		return err
 	}
-	if !c.inst.writable() {
+	if !c.writable() {
 		return errReadOnly(c.Name)
 	}
 	return nil
@@ -77,7 +81,7 @@ func (c *Copy) CanWrite() *Error {
 // crossVersion: the copy follows an older version, so it cannot be opened.
 func (m *Model) crossVersion(c *Copy) bool {
 	o := m.sides[c.inst.Side.Other()]
-	return m.redoes(c) && o.dag.exists && c.inst.state().dag.exists && o.primary.cfg.Major < c.inst.cfg.Major
+	return !c.out && m.redoes(c) && o.dag.exists && c.inst.state().dag.exists && o.primary.cfg.Major < c.inst.cfg.Major
 }
 
 // Begin opens a transaction. Nothing is written to the log before its first row.
@@ -198,7 +202,7 @@ func (m *Model) Rollback(tx *Tx) {
 	c := tx.copy
 	tx.ended = true
 	delete(c.open, tx.ID)
-	if tx.first > 0 && c.inst.writable() {
+	if tx.first > 0 && c.writable() {
 		c.add(&entry{kind: entryRollback, tx: []uint64{tx.ID}}, int(tx.bytes)+80)
 		c.flush()
 	}
@@ -218,6 +222,9 @@ func (m *Model) commitPoint(c *Copy) Pos {
 
 // unmet tells whether required_synchronized_secondaries_to_commit stands in the way of commits.
 func (m *Model) unmet(c *Copy) bool {
+	if c.out {
+		return false
+	}
 	s := c.inst.state()
 	local, dag := 0, 0
 	for _, f := range m.flowsFrom(c) {
@@ -235,7 +242,7 @@ func (m *Model) unmet(c *Copy) bool {
 
 // settle acknowledges the commits that may be.
 func (m *Model) settle(c *Copy) {
-	if !c.inst.writable() || c.state != DBOnline {
+	if !c.writable() || c.state != DBOnline {
 		return
 	}
 	p := m.commitPoint(c)

@@ -77,7 +77,7 @@ func (m *Model) Stop(i *Instance) {
 		}
 	}
 	for _, c := range i.copies {
-		if wasWriter {
+		if wasWriter || c.out {
 			m.failWaiters(c, 0, ErrKilled())
 		}
 		for id, tx := range c.open {
@@ -121,6 +121,9 @@ func (m *Model) Start(i *Instance) {
 	}
 	for _, c := range i.copies {
 		c.state = DBRecovering
+		if c.out {
+			c.state = c.rests
+		}
 	}
 	m.after(m.cfg.Timing.Resolving+m.cfg.Timing.Recovery, func() {
 		if !i.online || !i.started.Equal(began) {
@@ -139,7 +142,10 @@ func (m *Model) Start(i *Instance) {
 			}
 		}
 		for _, c := range i.copies {
-			if i.writable() {
+			if c.out && c.rests != DBOnline {
+				continue
+			}
+			if c.out || i.writable() {
 				m.recovered(c)
 				continue
 			}
@@ -179,7 +185,7 @@ func (m *Model) SetBackground(d time.Duration) {
 	m.cfg.Timing.Background = d
 	for _, s := range m.sides {
 		for _, c := range s.primary.copies {
-			if c.background != nil || s.primary.writable() {
+			if c.background != nil || c.writable() {
 				m.planBackground(c)
 			}
 		}
@@ -279,7 +285,7 @@ func (m *Model) runLoad(l *load) {
 		if n > 0 {
 			for _, s := range m.sides {
 				c := s.primary.Copy(l.db)
-				if !s.primary.writable() || s.primary.frozen || c == nil || c.CanWrite() != nil || !m.cfg.Assume.RSSTCUnmetWaits && m.unmet(c) {
+				if c == nil || s.primary.frozen || c.CanWrite() != nil || !m.cfg.Assume.RSSTCUnmetWaits && m.unmet(c) {
 					continue
 				}
 				if len(c.waiters) > 64 || c.used()+int64(n*l.bytes) > c.logSize && (c.prune() != "" && c.used()+int64(n*l.bytes) > c.logSize) {
@@ -306,7 +312,7 @@ func (m *Model) planBackground(c *Copy) {
 	}
 	d := time.Duration(float64(mean) * (0.5 + m.rng.Float64()))
 	c.background = m.after(d, func() {
-		if !c.inst.writable() || c.state != DBOnline || c.inst.frozen {
+		if !c.writable() || c.state != DBOnline || c.inst.frozen {
 			c.background = nil
 			return
 		}

@@ -28,6 +28,19 @@ func errWrongState(group string) *Error {
 	return errf(41190, 16, "Availability group '%s' failed to process the command. The local availability replica is not in a state that could process the command.", group)
 }
 
+// errCommandState is 41190 with the name of the command, as the list of messages has it.
+func errCommandState(group, command string) *Error {
+	return errf(41190, 16, "Availability group '%s' failed to process %s command.  The local availability replica is not in a state that could process the command.  Verify that the availability group is online and that the local availability replica is the primary replica, then retry the command.", group, command)
+}
+
+func errNotJoined(db string) *Error {
+	return errf(35242, 16, "Cannot complete this ALTER DATABASE <database-name> SET HADR operation on database '%s'. The database is not joined to an availability group. After the database has joined the availability group, retry the command.", db)
+}
+
+func errNotOnPrimary(db, group string) *Error {
+	return errf(35240, 16, "Database '%s' cannot be joined to or unjoined from availability group '%s'. This operation is not supported on the primary replica of the availability group.", db, group)
+}
+
 func errAlreadyPrimary(group string) *Error {
 	return errf(41122, 16, "Cannot failover availability group '%s' to this instance of SQL Server. The local availability replica is already the primary replica of the availability group.", group)
 }

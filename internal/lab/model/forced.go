@@ -38,7 +38,7 @@ func (m *Model) SetSyncState(c *Copy, s *SyncState) error {
 }
 
 func (m *Model) forcedChanged(c *Copy) {
-	if c.held() && c.inst.writable() {
+	if c.held() && c.writable() {
 		for _, tx := range c.open {
 			tx.ended, tx.lost = true, ErrKilled()
 		}

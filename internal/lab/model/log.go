@@ -62,6 +62,7 @@ type fork struct {
 
 // Copy is one instance's copy of one database: its log and what was redone of it.
 type Copy struct {
+	membership
 	m       *Model
 	inst    *Instance
 	Name    string
@@ -329,6 +330,9 @@ func (c *Copy) pruneFor(peers []*Copy) (holder string) {
 	}
 	need := c.redone
 	for _, p := range peers {
+		if c.out || p.out { // a copy that has left holds nobody's log
+			continue
+		}
 		at := min(common(c, p), p.hardened)
 		if at < point {
 			point, holder = at, "AVAILABILITY_REPLICA"

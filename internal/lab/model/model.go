@@ -18,22 +18,23 @@ type Hooks struct {
 
 // Model is the pair. See the package comment for who may call it when.
 type Model struct {
-	cfg    Config
-	now    time.Time
-	rng    *rand.Rand
-	seq    uint64
-	rev    uint64
-	queue  eventQueue
-	hooks  Hooks
-	sides  [2]*SideState
-	link   *link
-	dag    dagIdentity
-	loads  map[string]*load
-	txSeq  uint64
-	rowSeq uint64
-	spid   int
-	drains []*stream
-	faults faults
+	cfg      Config
+	now      time.Time
+	rng      *rand.Rand
+	seq      uint64
+	rev      uint64
+	queue    eventQueue
+	hooks    Hooks
+	sides    [2]*SideState
+	link     *link
+	dag      dagIdentity
+	loads    map[string]*load
+	txSeq    uint64
+	rowSeq   uint64
+	spid     int
+	drains   []*stream
+	seedings []*seeding
+	faults   faults
 }
 
 // dagIdentity is what both sides' copies of the distributed AG have in common.
@@ -51,6 +52,7 @@ type SideState struct {
 	cfg       SideConfig
 	groupID   GUID
 	dbIDs     map[string]GUID // group_database_id in the local AG
+	unlisted  map[string]bool // databases that the local AG does not hold
 	sequence  int64
 	rsstc     int
 	second    *dagIdentity // a further distributed AG; nil: none
@@ -68,6 +70,8 @@ type memberCopy struct {
 	role     Role
 	held     Role // what role is RESOLVING from, or to
 	modes    [2]Mode
+	urls     [2]string // LISTENER_URL of each member
+	manual   [2]bool   // SEEDING_MODE of each member; false: AUTOMATIC
 	rsstc    int
 	sequence int64
 	modified time.Time
@@ -123,9 +127,9 @@ func New(cfg Config, now time.Time, hooks Hooks) (*Model, error) {
 		forks[key(db)] = newGUID(m.rng)
 	}
 	for s := range m.sides {
-		side := &SideState{side: Side(s), cfg: cfg.Sides[s], groupID: newGUID(m.rng), dbIDs: map[string]GUID{}, sequence: 4294967296 + int64(m.rng.IntN(1000)),
+		side := &SideState{side: Side(s), cfg: cfg.Sides[s], groupID: newGUID(m.rng), dbIDs: map[string]GUID{}, unlisted: map[string]bool{}, sequence: 4294967296 + int64(m.rng.IntN(1000)),
 			rsstc: cfg.Sides[s].LocalRSSTC, local: newLink(cfg.LocalLink), created: created}
-		side.dag = memberCopy{exists: true, role: [...]Role{Primary, Secondary}[s], modes: [2]Mode{cfg.DAGMode, cfg.DAGMode}, sequence: 8589934592 + int64(m.rng.IntN(1000)), modified: created}
+		side.dag = memberCopy{exists: true, role: [...]Role{Primary, Secondary}[s], modes: [2]Mode{cfg.DAGMode, cfg.DAGMode}, urls: [2]string{cfg.Sides[0].ListenerURL, cfg.Sides[1].ListenerURL}, sequence: 8589934592 + int64(m.rng.IntN(1000)), modified: created}
 		m.sides[s] = side
 		for _, db := range cfg.Databases {
 			side.dbIDs[key(db)] = newGUID(m.rng)
@@ -140,7 +144,7 @@ func New(cfg Config, now time.Time, hooks Hooks) (*Model, error) {
 			side.instances = append(side.instances, in)
 			for d, db := range cfg.Databases {
 				c := &Copy{m: m, inst: in, Name: db, ID: 5 + s + d, num: numberings[key(db)], family: family[key(db)], state: DBOnline,
-					history: []fork{{guid: forks[key(db)]}}, open: map[uint64]*Tx{}, removing: map[uint64]*Tx{}, openInLog: map[uint64]bool{}, created: created, group: side.groupID}
+					history: []fork{{guid: forks[key(db)]}}, open: map[uint64]*Tx{}, removing: map[uint64]*Tx{}, openInLog: map[uint64]bool{}, created: created, group: side.groupID, membership: membership{first: side.dbIDs[key(db)]}}
 				c.seed(m, side.cfg)
 				in.copies = append(in.copies, c)
 				in.byName[key(db)] = c

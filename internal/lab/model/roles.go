@@ -25,6 +25,8 @@ const (
 	ModifyReplica // MODIFY REPLICA ON … WITH (AVAILABILITY_MODE = …)
 	DropGroup
 	Grant // GRANT CREATE ANY DATABASE and the like: accepted, without effect
+	AddDatabase
+	RemoveDatabase
 )
 
 // Member is one part of S1.
@@ -43,11 +45,14 @@ type Statement struct {
 	Members []Member // ModifyMembers; ModifyReplica with exactly one, a replica
 	Value   int      // SetRSSTC
 	Access  *Access  // ModifyReplica: SECONDARY_ROLE (ALLOW_CONNECTIONS = …)
+	// Database is the one of AddDatabase and RemoveDatabase.
+	Database string
 }
 
-// Class is the short name by which faults select statements: s1, s2, s3, rsstc, replica, drop, failover, grant.
+// Class is the short name by which faults select statements: s1, s2, s3, rsstc, replica, drop, failover, grant,
+// database.
 func (s Statement) Class() string {
-	return [...]string{"s1", "s2", "s3", "failover", "rsstc", "replica", "drop", "grant"}[s.Verb]
+	return [...]string{"s1", "s2", "s3", "failover", "rsstc", "replica", "drop", "grant", "database", "database"}[s.Verb]
 }
 
 // Execute accepts a statement on an instance, or refuses it. It returns when the statement is accepted, as SQL Server does;
@@ -140,6 +145,8 @@ func (m *Model) execute(i *Instance, st Statement, sysadmin bool, late time.Dura
 			m.wake(side)
 		})
 	case Grant:
+	case AddDatabase, RemoveDatabase: // a distributed group has no databases of its own
+		return errWrongState(m.dag.name)
 	default:
 		return errNotPrimary(m.dag.name)
 	}
@@ -155,6 +162,9 @@ func (m *Model) executeStale(i *Instance, st Statement, isLocal bool, late time.
 			i.stale, i.deposed = false, false
 			i.role = Secondary
 			for _, c := range i.copies {
+				if c.out {
+					continue
+				}
 				m.failWaiters(c, 0, ErrKilled())
 				m.undoOpen(c)
 				c.epoch++
@@ -188,15 +198,38 @@ func (m *Model) modifyMembers(i *Instance, st Statement, late time.Duration) *Er
 	m.plan(i, "s1", m.cfg.Timing.Modify+late, func() {
 		for _, mem := range st.Members {
 			for s := range m.sides {
-				if mem.Name == m.sides[s].cfg.AG && mem.Mode != nil {
-					side.dag.modes[s] = *mem.Mode
+				if mem.Name == m.sides[s].cfg.AG {
+					side.dag.change(s, mem)
 				}
 			}
 		}
 		m.bump(side)
 		m.rejudge()
+		for _, mem := range st.Members { // AUTOMATIC, also where it was that, seeds what is not there
+			if other := side.side.Other(); mem.Seeding == "AUTOMATIC" && mem.Name == m.sides[other].cfg.AG {
+				for _, c := range side.primary.copies {
+					if !c.out {
+						m.seedForwarder(c)
+					}
+				}
+			}
+		}
+		m.reconnect(0)
 	})
 	return nil
+}
+
+// change takes what S1 says about one member.
+func (d *memberCopy) change(member int, to Member) {
+	if to.Mode != nil {
+		d.modes[member] = *to.Mode
+	}
+	if to.URL != "" {
+		d.urls[member] = to.URL
+	}
+	if to.Seeding != "" {
+		d.manual[member] = to.Seeding == "MANUAL"
+	}
 }
 
 // executeLocal runs a statement on the side's own availability group.
@@ -232,6 +265,16 @@ func (m *Model) executeLocal(i *Instance, st Statement, late time.Duration) *Err
 			side.sequence++
 			m.settleAll()
 		})
+	case AddDatabase, RemoveDatabase:
+		accept := m.addDatabase
+		if st.Verb == RemoveDatabase {
+			accept = m.removeDatabase
+		}
+		effect, err := accept(i, st.Database)
+		if err != nil {
+			return err
+		}
+		m.plan(i, "database", m.cfg.Timing.Modify+late, effect)
 	case ModifyReplica:
 		mem := st.Members[0]
 		var replica *Instance
@@ -295,7 +338,7 @@ func (m *Model) demote(s *SideState) {
 	i := s.primary
 	ships := m.cfg.Assume.S2ShipsRollback
 	for _, c := range i.copies {
-		if ships {
+		if ships && !c.out {
 			m.undoOpen(c)
 		}
 	}
@@ -307,6 +350,9 @@ func (m *Model) demote(s *SideState) {
 		m.drain(st, ships || m.cfg.Assume.S2DrainsSendQueue)
 	}
 	for _, c := range i.copies {
+		if c.out {
+			continue
+		}
 		m.failWaiters(c, m.commitPoint(c), ErrKilled())
 		m.cancel(c.background)
 		c.background = nil
@@ -410,6 +456,9 @@ func (m *Model) promote(s *SideState) {
 // open recovers the databases of an instance that takes the writes from now on.
 func (m *Model) open(i *Instance) {
 	for _, c := range i.copies {
+		if c.out {
+			continue
+		}
 		c.state = DBRecovering
 		c.suspended, c.reverting = false, false
 		c.epoch++
@@ -433,7 +482,7 @@ func (m *Model) recovered(c *Copy) {
 	c.state = DBOnline
 	c.apply(c.end)
 	c.redone = c.end
-	if c.inst.writable() {
+	if c.writable() {
 		c.completed = c.end
 		c.beginFork()
 		m.undoOpen(c)
@@ -448,7 +497,7 @@ func (m *Model) recovered(c *Copy) {
 func (m *Model) wake(s *SideState) {
 	if s.primary.writable() {
 		for _, c := range s.primary.copies {
-			if c.redone < c.end || c.background == nil {
+			if !c.out && (c.redone < c.end || c.background == nil) {
 				c.epoch++
 				m.recovered(c)
 			}
@@ -469,11 +518,15 @@ func (m *Model) failoverLocal(i *Instance, force bool, late time.Duration) *Erro
 	if !i.online {
 		return errWrongState(s.cfg.AG)
 	}
+	unjoined := errf(41142, 16, "The availability replica for availability group '%s' on this instance of SQL Server cannot become the primary replica. One or more databases are not synchronized or have not joined the availability group.", s.cfg.AG)
+	if !force && !i.allJoined() {
+		return unjoined
+	}
 	if !force {
 		for _, st := range s.streams {
 			for _, f := range st.flows {
 				if st.to == i && f.state != Synchronized {
-					return errf(41142, 16, "The availability replica for availability group '%s' on this instance of SQL Server cannot become the primary replica. One or more databases are not synchronized or have not joined the availability group.", s.cfg.AG)
+					return unjoined
 				}
 			}
 		}
@@ -488,6 +541,9 @@ func (m *Model) moveLocal(s *SideState, to *Instance) {
 		return
 	}
 	for _, c := range from.copies {
+		if c.out {
+			continue
+		}
 		m.failWaiters(c, 0, ErrKilled())
 		for id, tx := range c.open {
 			tx.ended, tx.lost = true, errStateChange(c.Name)

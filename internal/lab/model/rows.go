@@ -108,7 +108,7 @@ type shownRows struct {
 // visible are the rows that a reader of this copy sees: committed ones, on a secondary the redone ones.
 func (c *Copy) visible() []Row {
 	rows, done := c.rows, c.applied
-	if c.inst.writable() {
+	if c.writable() {
 		done = c.completed
 		n := len(rows)
 		for n > 0 && rows[n-1].at > done {

@@ -92,7 +92,7 @@ func sameRows(a, b []Row) bool {
 func (v *viewer) look(c *Copy, at int) {
 	m, n, i := v.m, v.n, c.inst
 	s := i.state()
-	writable := i.writable()
+	writable := c.writable()
 	v.readable = c.CanRead()
 	v.ledger = c.visible()
 	v.replica, v.hasDAG, v.open, v.overrides = v.replica[:0], false, v.open[:0], nil
@@ -100,7 +100,7 @@ func (v *viewer) look(c *Copy, at int) {
 	v.facts = facts{Name: c.Name, ID: c.ID, Group: s.dbIDs[key(c.Name)], InDAG: m.dag.dbIDs[key(c.Name)], State: c.state, Reverting: c.reverting,
 		Suspended: c.suspended, Reason: c.reason, Created: c.created, Collation: s.cfg.Collation, Writable: v.readable == nil && writable,
 		Family: c.family, Fork: c.forkGUID(), LogSize: c.logSize, LogUsed: c.used(), ReuseWait: wait, Flushed: c.flushed, Flushes: c.flushes, Received: c.received,
-		Redone: c.redoneBytes, Writes: c.writes, Transactions: c.transactions, Ghosts: c.ghosts, RedoQueue: int64(c.hardened-c.redone) * 512}
+		Joined: !c.out, Listed: !s.unlisted[key(c.Name)], First: c.first, Redone: c.redoneBytes, Writes: c.writes, Transactions: c.transactions, Ghosts: c.ghosts, RedoQueue: int64(c.hardened-c.redone) * 512}
 	d := &v.facts
 	if n.Instance.Primary && m.crossVersion(c) {
 		d.State = DBRecovering
@@ -118,7 +118,7 @@ func (v *viewer) look(c *Copy, at int) {
 	d.Own.Redone = c.num.lsn(max(c.redone-c.lastBlock, 0), 1)
 	d.Own.Recovery = c.num.lsn(max(c.checkpoint, 0), 1)
 	d.State2 = m.ownState(c, d, s)
-	if n.Instance.Primary {
+	if n.Instance.Primary && !c.out {
 		d.Own.Recovery = lsnMax
 		m.primaryHardened(c, d)
 		v.lookAround(c, at)
@@ -156,12 +156,15 @@ func (v *viewer) lookAround(c *Copy, at int) {
 	for _, st := range s.streams {
 		if f := st.flowFrom(c, at); f != nil {
 			v.replica = append(v.replica, m.remoteView(f, st.to.ReplicaID))
+		} else { // not joined there
+			v.replica = append(v.replica, RemoteView{ReplicaID: st.to.ReplicaID, Reason: NoReason})
 		}
 	}
 	if !s.dag.exists || !v.n.DAG.Rows {
 		return
 	}
 	v.dag, v.hasDAG = RemoteView{ReplicaID: m.dag.members[i.Side.Other()], Reason: NoReason}, true
+	v.dag.Joined = shares(c, m.sides[i.Side.Other()].primary.twin(c, at), true)
 	if st := s.dag.stream; st != nil && !i.stale {
 		if f := st.flowFrom(c, at); f != nil {
 			v.dag = m.remoteView(f, v.dag.ReplicaID)

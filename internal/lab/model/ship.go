@@ -72,6 +72,7 @@ type flow struct {
 	joining  bool // commits already wait for it, SYNCHRONIZED comes with the next harden
 	joinAt   Pos
 	linked   bool // the two logs have been matched
+	over     bool // the database has left the stream
 	stuck    bool // it waits for RESUME, see Assumptions.LinkStaysDown
 	known    progress
 	sentTime time.Time
@@ -216,7 +217,7 @@ func (m *Model) flowTo(c *Copy) *flow {
 }
 
 // redoes tells whether the copy applies somebody else's log rather than writing its own.
-func (m *Model) redoes(c *Copy) bool { return !c.inst.writable() }
+func (m *Model) redoes(c *Copy) bool { return !c.writable() }
 
 // synchronous tells whether commits wait for the receiver once it has caught up.
 func (s *stream) synchronous() bool {
@@ -290,7 +291,7 @@ func (m *Model) pump(f *flow) {
 // receive: a packet arrived.
 func (m *Model) receive(f *flow, packet []*entry) {
 	c := f.to
-	if c.inst.writable() || c.end != packet[0].start || c.suspended || !f.linked || c.held() {
+	if c.writable() || c.end != packet[0].start || c.suspended || !f.linked || c.held() {
 		return
 	}
 	for _, e := range packet {

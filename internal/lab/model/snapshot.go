@@ -18,6 +18,7 @@ type Snapshot struct {
 	Sessions []Session
 	Locks    []AppLock
 	Props    []Property
+	Seedings []SeedingView
 	Assume   Assumptions
 }
 
@@ -93,6 +94,7 @@ type DAGMember struct {
 	Name      string
 	URL       string
 	Mode      Mode
+	Manual    bool // SEEDING_MODE
 }
 
 // Database is one local database with what is known of it elsewhere. Nothing in it changes; snapshots share it as long as the
@@ -114,6 +116,9 @@ type facts struct {
 	ID        int
 	Group     GUID // its group_database_id in the local AG
 	InDAG     GUID // in the distributed AG
+	First     GUID // its group_database_id when the lab began
+	Joined    bool // this instance's copy is in the group
+	Listed    bool // the group holds it
 	State     DBState
 	Reverting bool
 	Suspended bool
@@ -200,6 +205,7 @@ func (m *Model) Snapshot(i *Instance) *Snapshot {
 		n.Second.Members[1] = DAGMember{ReplicaID: x.members[1], Name: "ThirdAG", URL: "tcp://ThirdAG-listener:5022"}
 	}
 	n.Seen = m.seen(i, n)
+	n.Seedings = m.seedingViews(i)
 	for _, x := range i.sessions {
 		v := *x
 		v.Txs = nil
@@ -268,7 +274,7 @@ func (m *Model) dagView(i *Instance) *DAGView {
 	d := &DAGView{ID: m.dag.groupID, Name: m.dag.name, Role: i.DAGRole(), RSSTC: s.dag.rsstc, Sequence: s.dag.sequence, Created: m.dag.created,
 		Modified: s.dag.modified, OwnIndex: int(i.Side), Holds: s.primary == i || i.stale}
 	for n := range d.Members {
-		d.Members[n] = DAGMember{ReplicaID: m.dag.members[n], Name: m.sides[n].cfg.AG, URL: m.sides[n].cfg.ListenerURL, Mode: s.dag.modes[n]}
+		d.Members[n] = DAGMember{ReplicaID: m.dag.members[n], Name: m.sides[n].cfg.AG, URL: s.dag.urls[n], Mode: s.dag.modes[n], Manual: s.dag.manual[n]}
 	}
 	st := s.dag.stream
 	if st == nil {

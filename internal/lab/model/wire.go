@@ -1,6 +1,9 @@
 package model
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // rewire makes the streams fit the roles.
 func (m *Model) rewire() {
@@ -54,7 +57,7 @@ func hasStream(list []*stream, to *Instance) bool {
 func (m *Model) newStream(from, to *Instance, dag bool, l *link) *stream {
 	s := &stream{m: m, from: from, to: to, dag: dag, link: l}
 	for _, c := range from.copies {
-		if t := to.byName[key(c.Name)]; t != nil {
+		if t := to.byName[key(c.Name)]; shares(c, t, dag) {
 			s.flows = append(s.flows, &flow{s: s, from: c, to: t, known: progress{reason: NoReason}})
 		}
 	}
@@ -96,7 +99,7 @@ func (m *Model) reconnect(extra time.Duration) {
 
 // connect establishes a stream if its path is open.
 func (m *Model) connect(s *stream) {
-	if s.closed || s.connected || !s.open() {
+	if s.closed || s.connected || !s.open() || !m.addressed(s) {
 		return
 	}
 	for _, f := range s.flows {
@@ -117,6 +120,12 @@ func (m *Model) connect(s *stream) {
 		s.from.state().dag.tookOver = false
 	}
 	m.touch()
+}
+
+// addressed tells whether the sender's copy of the distributed AG has an address at which the other member is.
+func (m *Model) addressed(s *stream) bool {
+	to := s.to.Side
+	return !s.dag || strings.EqualFold(s.from.state().dag.urls[to], m.sides[to].cfg.ListenerURL)
 }
 
 // match brings two logs to their common end, so that the receiver can follow.
@@ -140,7 +149,7 @@ func (m *Model) match(f *flow, forced bool) {
 	gen := f.s.gen
 	m.hear(f)
 	m.after(m.cfg.Timing.Revert, func() {
-		if f.s.closed || f.s.gen != gen || f.suspended() {
+		if f.s.closed || f.s.gen != gen || f.over || f.suspended() {
 			return
 		}
 		f.to.cutBack(common(f.from, f.to))

@@ -92,6 +92,12 @@ func databaseViews() []*View {
 			is_read_only bit!
 			is_sparse bit!
 			is_percent_growth bit!`)},
+		{Name: "sys.dm_db_log_space_usage", Access: ServerState, Rows: logSpace, Columns: columns(`
+			database_id smallint
+			total_log_size_in_bytes bigint
+			used_log_space_in_bytes bigint
+			used_log_space_in_percent real
+			log_space_in_bytes_since_last_backup bigint`)},
 		{Name: "sys.extended_properties", Access: Public, Rows: properties, Columns: columns(`
 			class tinyint!
 			class_desc nvarchar(60)
@@ -128,7 +134,11 @@ func systemRows(e *Env) [][]any {
 }
 
 func databases(a *around, d *model.Database) [][]any {
-	return [][]any{databaseRow(a.instance, a.collation, d.Name, d.ID, d.Created, d.State, 1, d.ReuseWait, guid(a.replica), guid(d.Group), guid(d.Family))}
+	replica, group := guid(a.replica), guid(d.Group)
+	if !d.Joined {
+		replica, group = nil, nil
+	}
+	return [][]any{databaseRow(a.instance, a.collation, d.Name, d.ID, d.Created, d.State, 1, d.ReuseWait, replica, group, guid(d.Family))}
 }
 
 func databaseRow(major int, collation, name string, id int, created time.Time, state model.DBState, recovery int64, wait string, replica, groupDB, broker any) []any {
@@ -145,10 +155,13 @@ func recoveryStatus(_ *around, d *model.Database) [][]any {
 	return [][]any{{i64(d.ID), guid(d.Family), guid(d.Family), lsn(d.Own.Truncation), guid(d.Fork), nil, nil}}
 }
 
+// systemLog is the size of a system database's log file.
+const systemLog = 8 << 20
+
 func systemFiles(e *Env) [][]any {
 	var out [][]any
 	for i, n := range systemDatabases {
-		out = append(out, files(e.Snap.Instance.Config.Linux, i+1, n, 8<<20)...)
+		out = append(out, files(e.Snap.Instance.Config.Linux, i+1, n, systemLog)...)
 	}
 	return out
 }
@@ -165,6 +178,17 @@ func files(linux bool, id int, name string, log int64) [][]any {
 	return [][]any{
 		{i64(id), int64(1), nil, int64(0), "ROWS", int64(1), name, dir + name + ".mdf", int64(0), "ONLINE", int64(131072), int64(-1), int64(8192), false, false, false, false},
 		{i64(id), int64(2), nil, int64(1), "LOG", int64(0), name + "_log", dir + name + "_log.ldf", int64(0), "ONLINE", log / 8192, int64(268435456), int64(8192), false, false, false, false}}
+}
+
+// logSpace is about the current database alone. There are no log backups: all that is used came since the last one.
+func logSpace(e *Env) [][]any {
+	size, used := int64(systemLog), int64(systemLog/8)
+	for _, d := range e.Snap.Seen {
+		if d.Name == e.Database {
+			size, used = d.LogSize, min(d.LogUsed, d.LogSize)
+		}
+	}
+	return [][]any{{i64(e.DatabaseID(e.Database)), size, used, float64(used) * 100 / float64(max(size, 1)), used}}
 }
 
 func properties(e *Env) [][]any {
@@ -200,6 +224,9 @@ func databaseCounters(a *around, d *model.Database) [][]any {
 	add("Databases", "Transactions/sec", d.Transactions, counterRate)
 	add("Databases", "Write Transactions/sec", d.Writes, counterRate)
 	add("Databases", "Active Transactions", int64(len(d.Open)), counterGauge)
+	if !d.Joined { // no replica of anything
+		return out
+	}
 	var send, recv int64
 	for _, r := range d.Replica {
 		send = max(send, r.SendQueue)

@@ -50,6 +50,22 @@ func TestRowsAreNeverOld(t *testing.T) {
 		}},
 		{"the link cut", func() { m.Cut(); m.Advance(30 * time.Second) }},
 		{"and healed", func() { m.Heal(); m.Advance(30 * time.Second) }},
+		{"another address", func() {
+			_ = m.Execute(target, model.Statement{Verb: model.ModifyMembers, Group: "DAG", Members: []model.Member{{Name: "AzureAG", URL: "tcp://x:5022", Seeding: "MANUAL"}}}, true, 0)
+			m.Advance(time.Second)
+		}},
+		{"being seeded", func() { _ = m.Seed(target.Copies()[1], 1<<30, -1); m.Advance(5 * time.Second) }},
+		{"seeded", func() { m.Advance(time.Minute) }},
+		{"removed", func() {
+			_ = m.Execute(source, model.Statement{Verb: model.RemoveDatabase, Group: "OnPremAG", Database: "db003"}, true, 0)
+			m.Advance(time.Second)
+		}},
+		{"added, and in the way", func() {
+			_ = m.Execute(source, model.Statement{Verb: model.AddDatabase, Group: "OnPremAG", Database: "db003"}, true, 0)
+			m.Advance(time.Minute)
+		}},
+		{"off", func() { _ = m.Off(target.Copies()[2]); m.Advance(time.Second) }},
+		{"joined", func() { _ = m.Join(target.Copies()[2], "DAG"); m.Advance(time.Minute) }},
 		{"S2", func() {
 			_ = m.Execute(source, model.Statement{Verb: model.SetRole, Group: "DAG"}, true, 0)
 			m.Advance(time.Minute)

@@ -155,7 +155,7 @@ func hadrViews() []*View {
 			failure_state_desc nvarchar(60)
 			error_code int
 			number_of_attempts int`)},
-		{Name: "sys.dm_hadr_physical_seeding_stats", Access: ServerState, Rows: none, Columns: columns(`
+		{Name: "sys.dm_hadr_physical_seeding_stats", Access: ServerState, Rows: physicalSeeding, Columns: columns(`
 			local_physical_seeding_id uniqueidentifier
 			remote_physical_seeding_id uniqueidentifier
 			local_database_id int
@@ -205,6 +205,9 @@ func stateHealth(s model.SyncState, sync, suspended bool) int {
 // databaseReplicaStates: domain.md sections 2.1, 2.9 and 3. On a secondary only its own rows; on a primary its own rows, a row for
 // every local secondary, and on the global primary one row for the forwarder under the distributed AG's group_id.
 func databaseReplicaStates(a *around, d *model.Database) [][]any {
+	if !d.Joined {
+		return nil
+	}
 	out := [][]any{ownRow(a, d)}
 	for i := range d.Replica {
 		r := &d.Replica[i]
@@ -312,7 +315,7 @@ func replicaStates(e *Env) [][]any {
 			}
 			rec, recd = int64(1), "ONLINE"
 			for _, d := range s.Seen {
-				if d.State != model.DBOnline {
+				if d.Joined && d.State != model.DBOnline {
 					rec, recd = int64(0), "ONLINE_IN_PROGRESS"
 				}
 			}
@@ -329,7 +332,7 @@ func replicaStates(e *Env) [][]any {
 	}
 	worst := 2
 	for _, d := range s.Seen {
-		if d.State2 == model.NotSynchronizing {
+		if d.Joined && d.State2 == model.NotSynchronizing {
 			worst = 0
 		}
 	}
@@ -389,7 +392,7 @@ func groupStates(e *Env) [][]any {
 	}
 	worst := 2
 	for _, d := range s.Seen {
-		if d.State2 == model.NotSynchronizing {
+		if d.Joined && d.State2 == model.NotSynchronizing {
 			worst = 0
 		}
 	}
@@ -419,25 +422,28 @@ func groupStates(e *Env) [][]any {
 }
 
 func clusterStates(a *around, d *model.Database) [][]any {
+	if !d.Listed {
+		return nil
+	}
 	var out [][]any
 	for _, r := range a.replicas {
 		if r.id.IsZero() || !r.local && !a.primary {
 			continue
 		}
-		ready, pending := r.local && d.State2 == model.Synchronized, false
+		ready, pending, joined := r.local && d.Joined && d.State2 == model.Synchronized, false, d.Joined
 		rec, trunc := lsn(d.Own.Recovery), lsn(d.Own.Truncation)
 		if !a.primary {
 			rec = nil
 		}
 		for _, v := range d.Replica {
 			if v.ReplicaID == r.id {
-				ready, pending, trunc = v.Ready, v.Suspended && v.Reason == model.SuspendPartner, lsn(v.Truncation)
+				ready, pending, trunc, joined = v.Ready, v.Suspended && v.Reason == model.SuspendPartner, lsn(v.Truncation), v.Joined
 			}
 		}
-		out = append(out, []any{guid(r.id), guid(d.Group), d.Name, ready, pending, true, rec, trunc})
+		out = append(out, []any{guid(r.id), guid(d.Group), d.Name, ready, pending, joined, rec, trunc})
 	}
 	if d.DAG != nil {
-		out = append(out, []any{guid(d.DAG.ReplicaID), guid(d.InDAG), d.Name, d.DAG.Ready && !a.assumption.DAGFailoverReadyZero, d.DAG.Suspended && d.DAG.Reason == model.SuspendPartner, true,
+		out = append(out, []any{guid(d.DAG.ReplicaID), guid(d.InDAG), d.Name, d.DAG.Ready && !a.assumption.DAGFailoverReadyZero, d.DAG.Suspended && d.DAG.Reason == model.SuspendPartner, d.DAG.Joined,
 			lsn(d.Own.Recovery), lsn(d.DAG.Truncation)})
 	}
 	return out
@@ -489,8 +495,12 @@ func replicas(e *Env) [][]any {
 	}
 	for _, d := range distributed(s) {
 		for _, m := range d.Members {
+			mode, name := automatic, "AUTOMATIC"
+			if m.Manual {
+				mode, name = 1-automatic, "MANUAL"
+			}
 			out = append(out, []any{guid(m.ReplicaID), guid(d.ID), nil, m.Name, nil, m.URL, i64(int(m.Mode)), m.Mode.String(), int64(1), "MANUAL",
-				int64(10), int64(2), "ALL", int64(2), "ALL", at(d.Created), at(d.Modified), int64(50), nil, automatic, "AUTOMATIC", nil})
+				int64(10), int64(2), "ALL", int64(2), "ALL", at(d.Created), at(d.Modified), int64(50), nil, mode, name, nil})
 		}
 	}
 	return out
@@ -499,7 +509,9 @@ func replicas(e *Env) [][]any {
 func databasesCluster(e *Env) [][]any {
 	var out [][]any
 	for _, d := range e.Snap.Seen {
-		out = append(out, []any{guid(e.Snap.Group.ID), guid(d.Group), d.Name})
+		if d.Listed {
+			out = append(out, []any{guid(e.Snap.Group.ID), guid(d.Group), d.Name})
+		}
 	}
 	return out
 }
@@ -512,20 +524,6 @@ func listeners(e *Env) [][]any {
 	host := strings.TrimPrefix(strings.TrimPrefix(s.Group.ListenerURL, "tcp://"), "TCP://")
 	host, _, _ = strings.Cut(host, ":")
 	return [][]any{{guid(s.Group.ID), strings.ToLower(s.Group.ID.String()), host, i64(e.Port), true, nil, false}}
-}
-
-func automaticSeeding(e *Env) [][]any {
-	s := e.Snap
-	if s.DAG == nil {
-		return nil
-	}
-	var out [][]any
-	for _, d := range s.Seen {
-		start := s.DAG.Created
-		out = append(out, []any{at(start), at(start.Add(4 * time.Minute)), guid(s.DAG.ID), guid(d.InDAG), guid(s.DAG.Members[1-s.DAG.OwnIndex].ReplicaID), guid(d.Fork),
-			s.Instance.Side == model.Source, "COMPLETED", true, nil, nil, nil, int64(1)})
-	}
-	return out
 }
 
 func cluster(e *Env) [][]any {

@@ -108,6 +108,10 @@ func New() Set {
 	return s
 }
 
+// fixed is the collation of words that SQL Server itself chose, whatever the server's is: 'online' finds them on a case-sensitive server too, and with a
+// name they make a text without a collation (451). Reported for the catalog's _desc columns, assumed for those of all views.
+const fixed = "Latin1_General_CI_AS_KS_WS"
+
 // columns reads "name type [from-to]" lines. A type ending in ! is not nullable.
 func columns(spec string) []Column {
 	var out []Column
@@ -118,6 +122,9 @@ func columns(spec string) []Column {
 		}
 		c := Column{Column: tsql.Column{Name: f[0], Nullable: !strings.HasSuffix(f[1], "!")}}
 		c.Type = typ(strings.TrimSuffix(f[1], "!"))
+		if strings.HasSuffix(c.Name, "_desc") {
+			c.Collation = fixed
+		}
 		if len(f) > 2 {
 			from, to, _ := strings.Cut(f[2], "-")
 			c.From, _ = strconv.Atoi(from)
