@@ -3,7 +3,7 @@
 // file for each group of families.
 //
 // Every metric is of one of three kinds of presence, so that absence has one
-// meaning: see Presence. docs/metrics.md is generated from this package.
+// meaning: see Presence. Markdown is what docs/metrics.md says of them.
 package collector
 
 import (

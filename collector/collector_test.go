@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -18,7 +17,7 @@ import (
 	"github.com/dag-exporter/dag_exporter/internal/hadr"
 )
 
-var update = flag.Bool("update", false, "write golden files and docs/metrics.md")
+var update = flag.Bool("update", false, "write golden files")
 
 var (
 	noon    = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -429,20 +428,5 @@ func TestRank(t *testing.T) {
 	}
 	if rank["db001"] != 4 || rank["db002"] != 1 {
 		t.Errorf("ranks %v, want db001 4 and db002 1", rank)
-	}
-}
-
-func TestDocs(t *testing.T) {
-	path := filepath.Join("..", "docs", "metrics.md")
-	if *update {
-		if err := os.WriteFile(path, []byte(Markdown()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) || string(have) != Markdown() {
-		t.Error("docs/metrics.md is not what the code says: go test ./collector -run TestDocs -update")
-	} else if err != nil {
-		t.Fatal(err)
 	}
 }

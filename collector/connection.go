@@ -43,7 +43,7 @@ func collectConnection(s *Snapshot, out *sink, _ *Options) {
 			out.put(permissionMissing, 1, s.DAG, side.name, p)
 		}
 		for _, m := range r.DAG.Members {
-			if m.EndpointURL != "" {
+			if m.Name != "" && m.EndpointURL != "" {
 				out.put(listenerInfo, 1, s.DAG, side.name, m.Name, m.EndpointURL)
 			}
 		}
@@ -66,7 +66,7 @@ func listeners(s *Snapshot) (agree, known bool) {
 	agree = true
 	for _, m := range here.Members {
 		o := there.Member(m.Name)
-		if o == nil || m.EndpointURL == "" || o.EndpointURL == "" {
+		if o == nil || m.Name == "" || m.EndpointURL == "" || o.EndpointURL == "" {
 			return false, false
 		}
 		agree = agree && strings.EqualFold(m.EndpointURL, o.EndpointURL)

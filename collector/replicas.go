@@ -44,6 +44,9 @@ func collectReplicas(s *Snapshot, out *sink, _ *Options) {
 			continue
 		}
 		for _, m := range r.Local.Members {
+			if m.Name == "" { // NULL: whose facts these are is not known
+				continue
+			}
 			l := []string{s.DAG, side.name, r.Local.Name, m.Name}
 			if m.Connected.OK {
 				out.put(replicaConnected, oneIf(m.Connected.V), l...)
@@ -60,7 +63,9 @@ func collectReplicas(s *Snapshot, out *sink, _ *Options) {
 			number(out, replicaError, m.LastConnectError, l...)
 		}
 		for _, m := range r.DAG.Members {
-			number(out, replicaError, m.LastConnectError, s.DAG, side.name, r.DAG.Name, m.Name)
+			if m.Name != "" {
+				number(out, replicaError, m.LastConnectError, s.DAG, side.name, r.DAG.Name, m.Name)
+			}
 		}
 		for i := range s.Convergence.Databases {
 			d := &s.Convergence.Databases[i]
@@ -70,6 +75,9 @@ func collectReplicas(s *Snapshot, out *sink, _ *Options) {
 			}
 			for j := range db.Replicas {
 				row := &db.Replicas[j]
+				if row.Name == "" {
+					continue
+				}
 				collectRow(s.DAG, side.name, r.Local.Name, row.Name, d.Name, row, out)
 				number(out, replicaSendQueue, row.SendQueue, s.DAG, side.name, r.Local.Name, row.Name, d.Name)
 				number(out, replicaRedoQueue, row.RedoQueue, s.DAG, side.name, r.Local.Name, row.Name, d.Name)

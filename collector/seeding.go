@@ -32,7 +32,7 @@ var seeding = Group{
 			seen := map[string]bool{}
 			for i := range side.Reading.Seeding {
 				row := &side.Reading.Seeding[i]
-				if !seen[row.Database] { // the newest comes first
+				if row.Database != "" && !seen[row.Database] { // the newest comes first
 					seen[row.Database] = true
 					collectSeeding(s.DAG, side.name, row, out)
 				}

@@ -112,7 +112,7 @@ func collectSide(dag, side string, r *hadr.Reading, out *sink) {
 		states(out, role, allRoles, r.DAG.Role, dag, side)
 	}
 	for _, m := range r.DAG.Members {
-		if m.Mode != hadr.ModeUnknown {
+		if m.Name != "" && m.Mode != hadr.ModeUnknown {
 			states(out, availabilityMode, dagModes, m.Mode, dag, side, m.Name)
 		}
 	}

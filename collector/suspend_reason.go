@@ -38,6 +38,9 @@ func eachRow(s *Snapshot, visit func(side, group, replica, db string, r *hadr.Re
 				visit(side.name, side.Reading.DAG.Name, db.Link.Name, d.Name, db.Link)
 			}
 			for j := range db.Replicas {
+				if db.Replicas[j].Name == "" {
+					continue
+				}
 				visit(side.name, side.Reading.Local.Name, db.Replicas[j].Name, d.Name, &db.Replicas[j])
 			}
 		}

@@ -74,9 +74,12 @@ func (c DatabaseConvergence) at(l Level, reasons []string) DatabaseConvergence {
 // position compares. Caught up is the forwarder's disk holding the primary's
 // last block: a hardened value (the start of the next block beyond what is on
 // disk) above the primary's end of log (the last block); or, for logs that
-// show neither convention, all columns equal. A primary's own hardened value
-// is a minimum over its secondaries, so it tells nothing about its log's end:
-// like is compared with like, or across in this one direction only.
+// show neither convention, all columns equal. Equal hardened values below that
+// end are no such thing: slow secondaries of the primary hold its minimum
+// down, the forwarder has the tail in its cache and no disk has it. A
+// primary's own hardened value is a minimum over its secondaries, so it tells
+// nothing about its log's end: like is compared with like, or across in this
+// one direction only.
 func position(pHard, pEnd, fHard, fEnd, link LSN) (Position, Basis) {
 	if !pEnd.Known() {
 		return PositionUnknown, ""
@@ -87,7 +90,7 @@ func position(pHard, pEnd, fHard, fEnd, link LSN) (Position, Basis) {
 	}
 	switch {
 	case fHard.Known():
-		if fHard.Beyond(pEnd) || fHard.Equal(pHard) && fEnd.Equal(pEnd) {
+		if fHard.Beyond(pEnd) || fHard.Equal(pEnd) && fHard.Equal(pHard) && fEnd.Equal(pEnd) {
 			return there, BasisHardened
 		}
 		// The forwarder's own value can be held back by a lagging secondary

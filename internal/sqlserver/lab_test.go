@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -573,9 +575,116 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	_, err := s.Read(soon(t), Want{})
 	_, lerr := s.Lock(soon(t), "lock")
-	for _, text := range []string{out.String(), err.Error(), lerr.Error(), s.ClearRequired(soon(t)).Error()} {
+	for _, text := range []string{out.String(), err.Error(), lerr.Error(), s.ClearRequired(soon(t), "").Error()} {
 		if strings.Contains(text, lab.SAPassword) || strings.Contains(text, url.QueryEscape(lab.SAPassword)) {
 			t.Errorf("the password is in %q", text)
 		}
+	}
+}
+
+// Servers on which case counts, in names, variables and texts: everything is
+// read, and a whole cutover is done, for two databases that differ by case
+// alone. What is misspelled in our own T-SQL is an error there.
+func TestCaseSensitiveServers(t *testing.T) {
+	for _, collation := range []string{"Latin1_General_100_CS_AS", "Latin1_General_BIN2", "SQL_Latin1_General_CP1_CS_AS"} {
+		for major := v2016; major <= v2025; major++ {
+			opt := lab.Options{Model: model.Config{Databases: []string{"db001", "DB001"}}}
+			for i := range opt.Model.Sides {
+				opt.Model.Sides[i].Collation, opt.Model.Sides[i].Instances = collation, []model.InstanceConfig{{Major: major}}
+			}
+			t.Run(collation+" "+strconv.Itoa(major), func(t *testing.T) {
+				t.Parallel()
+				l, src, tgt := pair(t, opt)
+				if err := l.Control().PlaceLog("DB001", 90000, 16); err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range []*Side{src, tgt} {
+					r := read(t, s, Everything)
+					if len(r.Failed) != 0 || len(r.Missing) != 0 || !r.Identity.CaseSensitive || len(r.Databases) != 2 || !r.DAG.Found || r.Rights == nil || len(r.Certificates) == 0 || !r.TransactionsRead {
+						t.Errorf("%s: failed %v, missing %v, %+v", r.Side, r.Failed, r.Missing, r)
+					}
+					for _, d := range r.Databases {
+						if d.Own == nil || d.Lineage == nil || !d.LogSize.OK || !d.LogUsed.OK || !d.LogFlushed.OK || !d.Writes.OK || (d.Own.EndOfLog.VLF == 90000) != (d.Name == "DB001") {
+							t.Errorf("%s %s: %+v", r.Side, d.Name, d)
+						}
+					}
+				}
+				if found, err := Discover(soon(t), l.DSN(lab.Source), "dag_exporter"); err != nil || len(found.DAGs) != 1 || len(found.DAGs[0].Databases) != 2 || !found.DAGs[0].LocalPrimary ||
+					found.DAGs[0].Role != hadr.RolePrimary || found.Identity.StartTime == "" {
+					t.Errorf("discovered %+v, %v", found, err)
+				}
+				caseSensitiveCutover(t, src, tgt, major)
+			})
+		}
+	}
+}
+
+func caseSensitiveCutover(t *testing.T, src, tgt *Side, major int) {
+	const run = "run-1"
+	sk, tk := lock(t, src, "erp"), lock(t, tgt, "erp")
+	if _, err := src.Lock(soon(t), "erp"); err == nil {
+		t.Error("the lock is given twice")
+	}
+	do := func(k *Lock, s *Side, kind Kind, change func(*Guard), members ...string) error {
+		g := guardFor(read(t, s, Want{}), run)
+		if change != nil {
+			change(&g)
+		}
+		return k.Do(soon(t), stmt(t, kind, "DAG", members...), g)
+	}
+	for _, k := range []*Lock{sk, tk} {
+		if err := k.ProbeMarker(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.WriteRun(soon(t), run); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := k.ReadRun(soon(t)); got != run || err != nil {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	for _, change := range []func(*Guard){func(g *Guard) { g.Run = "RUN-1" }, func(g *Guard) { g.Databases = g.Databases[:1] }, func(g *Guard) { g.Databases[1] = "Db001" }} {
+		if err := do(sk, src, KindDemote, change); classOf(err) != ClassGuardRefused {
+			t.Errorf("another name: %v", err)
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(do(sk, src, KindSync, nil, "OnPremAG", "AzureAG"))
+	must(do(tk, tgt, KindSync, nil, "OnPremAG", "AzureAG"))
+	eventually(t, "synchronized", func() bool {
+		r := read(t, src, Want{})
+		return !slices.ContainsFunc(r.Databases, func(d hadr.Database) bool { return d.Link == nil || d.Link.Sync != hadr.Synchronized })
+	})
+	if major >= v2022 {
+		must(do(sk, src, KindRequire1, func(g *Guard) { g.RSSTC = hadr.Some[int64](0) }))
+		eventually(t, "RSSTC reads 1", func() bool { return read(t, src, Want{}).DAG.RSSTC == hadr.Some[int64](1) })
+	}
+	must(do(sk, src, KindDemote, nil))
+	role := func(s *Side, want hadr.Role) {
+		t.Helper()
+		eventually(t, string(want), func() bool {
+			r, err := s.Read(soon(t), Want{})
+			return err == nil && r.DAG.Role == want
+		})
+	}
+	role(src, hadr.RoleSecondary)
+	if major >= v2022 {
+		must(src.ClearRequired(soon(t), read(t, src, Want{}).DAG.GroupID))
+	}
+	eventually(t, "the target has it all", func() bool {
+		err := do(tk, tgt, KindPromote, func(g *Guard) { g.AtLeast = floors(read(t, src, Want{})) })
+		if err != nil && classOf(err) != ClassGuardRefused {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+	role(tgt, hadr.RolePrimary)
+	for _, k := range []*Lock{sk, tk} {
+		must(k.ClearRun(soon(t), run))
 	}
 }
