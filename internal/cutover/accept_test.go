@@ -9,9 +9,8 @@ import (
 )
 
 // TestModelTwoFaults visits every state of every variant with two faults
-// anywhere: about four million, three minutes on two cores (seven on busy ones). Not with -race:
-// there is nothing between the walkers but the set of states, and it would
-// take half an hour.
+// anywhere: millions, minutes on two cores. Not with -race: there is nothing
+// between the walkers but the set of states, and it would take half an hour.
 func TestModelTwoFaults(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(300))
 	total := 0
@@ -35,4 +34,13 @@ func TestModelTwoFaults(t *testing.T) {
 func TestSeededBugsTwoFaults(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(300))
 	seededBugs(t, 2)
+}
+
+// TestControlsEveryFault goes through the worlds of the seeded bugs with every
+// rule on and one fault of any kind, the rare ones of that world included.
+func TestControlsEveryFault(t *testing.T) {
+	controls(t, func(v variant, _ int8) (variant, int8) {
+		v.only, v.more = nil, v.only
+		return v, 1
+	})
 }

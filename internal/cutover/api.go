@@ -170,6 +170,7 @@ type Observation struct {
 	Source  SideObservation
 	Target  SideObservation
 	Outside Outside
+	Resumed bool // the first round of a process that took the run up: nobody looked at the sides before it
 }
 
 // Side of the observation.

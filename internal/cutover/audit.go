@@ -99,7 +99,7 @@ func auditPromote(p *Plan, before Intent, o *Observation, d Decision) (bad []str
 	if other != nil && !other.Began.Before(o.Began) {
 		role = other.DAG.Role
 	}
-	blind := p.BlindS3 && s == hadr.Target && other == nil && in.Proof != nil && o.Began.Sub(in.Proof.At) <= p.ProofTTL
+	blind := p.BlindS3 && s == hadr.Target && other == nil && in.Proof != nil && !o.Began.Before(in.Proof.At) && o.Began.Sub(in.Proof.At) <= p.ProofTTL
 	if role != hadr.RoleSecondary && !blind {
 		bad = append(bad, fmt.Sprintf("S3 on the %s while the other side reads %q in this round", s, role))
 	}

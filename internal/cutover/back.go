@@ -2,7 +2,6 @@ package cutover
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/dag-exporter/dag_exporter/internal/hadr"
@@ -42,6 +41,9 @@ func (e *engine) release() (Decision, bool) {
 		}
 		return Decision{}, false
 	}
+	if e.elsewhere(hadr.Source) {
+		return e.unreadable(hadr.Source), true
+	}
 	n := e.lastRelease(hadr.Source)
 	demoted := e.src == nil && e.sent(Demote, hadr.Source)
 	if demoted && !e.in.SourceUnread.IsZero() && e.now.Sub(e.in.SourceUnread) >= patience && (e.in.Page == nil || e.in.Page.Code != PageUnreadable) {
@@ -59,6 +61,14 @@ func (e *engine) release() (Decision, bool) {
 		return e.unreadable(hadr.Source), true
 	}
 	return e.wait(pollFast, "RSSTC=0 was sent to the source and does not read back yet"), true
+}
+
+// elsewhere reports that a side answered, and that what answered is not of the
+// plan: another group of the same name, behind a DSN that somebody changed.
+// RSSTC=0 needs no lock and no run id, so this is what keeps it away from there.
+func (e *engine) elsewhere(s hadr.Side) bool {
+	r := e.o.Side(s).Reading
+	return e.reading(s) == nil && r != nil && r.DAG.Found && r.DAG.GroupID != "" && r.DAG.GroupID != e.p.GroupID
 }
 
 // backPromote sends S3 to the source. Only the journal of this run explains a
@@ -99,8 +109,10 @@ func (e *engine) backPromote() Decision {
 		sides = sides[:1]
 	}
 	if d, ok := e.hold(sides...); !ok {
-		if e.in.LockTries >= maxTries {
-			return e.page(e.backPage(fmt.Sprintf("the lock in master of the %s is not to be had", d.Side)))
+		if why := e.barred(sides...); why != "" && d.Action == ActionWait {
+			p := e.backPage(why + ": S3 on the source, the way back, waits for it")
+			p.Before = append(p.Before, barredBy...)
+			return e.page(p)
 		}
 		return d
 	}
@@ -118,6 +130,27 @@ func (e *engine) backPage(text string) Page {
 		}
 	}
 	return p
+}
+
+// barred is why S3 has to wait for a lock or a run id longer than is usual; ""
+// while it does not. hold goes on trying under the page: the session of a
+// webhook that lost its host holds the lock until the server finds it dead.
+func (e *engine) barred(sides ...hadr.Side) string {
+	for _, s := range sides {
+		switch m := e.marker(s); {
+		case !e.locked(s) && e.in.LockTries >= maxTries:
+			return fmt.Sprintf("the lock in master of the %s was not to be had in %d tries", s, e.in.LockTries)
+		case e.locked(s) && m.V != e.in.Run && e.in.MarkTries >= maxTries:
+			return fmt.Sprintf("the run id could not be written into master of the %s and read back in %d tries", s, e.in.MarkTries)
+		}
+	}
+	return ""
+}
+
+// barredBy is what a human can do about it.
+var barredBy = []string{
+	"who holds the lock: the run's log names the session (sys.dm_tran_locks, resource_type APPLICATION, in master). Of another webhook: stop one of the two. Of one whose host is gone: KILL that session, or wait until the server drops it",
+	"the login is sysadmin on both sides, and master takes writes: the engine goes on by itself as soon as the lock and the run id are to be had",
 }
 
 // backConfirm: the source reads PRIMARY. The rule of "done" holds here too;
@@ -188,7 +221,11 @@ func (e *engine) outstanding(n *Sent, until time.Time) Decision {
 func (e *engine) backAfter() Decision {
 	var left []Statement
 	if e.in.Pinned && e.sentAny(SetSynchronous) {
-		for _, s := range []hadr.Side{hadr.Target, hadr.Source} {
+		sides := []hadr.Side{hadr.Target, hadr.Source}
+		if e.tgt == nil {
+			sides = []hadr.Side{hadr.Source, hadr.Target} // the one that answers does not wait for the other
+		}
+		for _, s := range sides {
 			old := e.in.SourceOld
 			if s == hadr.Target {
 				old = e.in.TargetOld
@@ -233,6 +270,9 @@ func (e *engine) backAfter() Decision {
 				}
 				return e.waitClear(pollRun, "the source is PRIMARY with RSSTC=0; watching until %s whether anything still lands", until.UTC().Format(time.TimeOnly))
 			}
+			if n := e.lateModes(); n != nil {
+				return e.waitClear(pollRun, "the source is PRIMARY with RSSTC=0; watching until %s whether synchronous commit still lands on the %s (%s)", n.settled(e.p.Settle).UTC().Format(time.TimeOnly), n.Statement.Side, n.Outcome)
+			}
 		}
 		switch {
 		case e.p.Drill && e.seen(Demote, hadr.Source) && e.in.Proof != nil:
@@ -251,6 +291,21 @@ func (e *engine) sentAny(k Kind) bool {
 	return e.sent(k, hadr.Source) || e.sent(k, hadr.Target)
 }
 
+// lateModes is an S1 that was sent, showed no effect and may still land: after
+// our S1' it would leave synchronous commit behind, and nobody would know.
+func (e *engine) lateModes() *Sent {
+	for i := range e.in.Sent {
+		n := &e.in.Sent[i]
+		if n.Statement.Kind != SetSynchronous || n.Outcome == SentRefused || !n.EffectSeen.IsZero() {
+			continue
+		}
+		if e.now.Before(n.settled(e.p.Settle)) {
+			return n
+		}
+	}
+	return nil
+}
+
 // mayLand is the statement that settle has to be waited for longest: S2, S3 or
 // RSSTC=1, sent and not refused.
 func (e *engine) mayLand() (last *Sent, until time.Time) {
@@ -267,278 +322,4 @@ func (e *engine) mayLand() (last *Sent, until time.Time) {
 		}
 	}
 	return last, until
-}
-
-// unexplained finds what only a human may decide on: two primaries, another
-// engine, a role that our journal does not explain.
-func (e *engine) unexplained() (Decision, bool) {
-	if e.off.adoptRoles {
-		return Decision{}, false
-	}
-	src, tgt := e.role(hadr.Source), e.role(hadr.Target)
-	if src == hadr.RolePrimary && tgt == hadr.RolePrimary {
-		return e.stop(PageSplit, "source and target both read PRIMARY: two writable copies. Stop the writers of one of them now; which one holds what is in the report"), true
-	}
-	if s, run := e.foreign(); run != "" && !e.off.ignoreOtherRun {
-		return e.stop(PageOtherRun, fmt.Sprintf("master of the %s holds run id %s, ours is %s: another engine is at work. This one only reads", s, run, e.in.Run)), true
-	}
-	switch {
-	case tgt == hadr.RolePrimary && !e.sent(Promote, hadr.Target):
-		return e.stop(PageUnexplained, "the target is PRIMARY and no S3 of ours was sent there: somebody forced it"), true
-	case src == hadr.RoleSecondary && !e.sent(Demote, hadr.Source):
-		return e.stop(PageUnexplained, "the source is SECONDARY and no S2 of ours was sent: somebody demoted it"), true
-	case src == hadr.RoleSecondary && e.seen(Promote, hadr.Source):
-		return e.stop(PageUnexplained, "the source was PRIMARY again by our S3 and is SECONDARY now: somebody demoted it, or a statement landed twice"), true
-	case src == hadr.RolePrimary && e.seen(Demote, hadr.Source) && !e.sent(Promote, hadr.Source):
-		return e.stop(PageUnexplained, "the source was demoted by our S2 and is PRIMARY now without an S3 of ours: somebody forced it"), true
-	case src == hadr.RolePrimary && e.sent(Promote, hadr.Target):
-		return e.stop(PageUnexplained, "S3 was sent to the target and the source reads PRIMARY: somebody forced it, and the target's S3 may still land"), true
-	case tgt == hadr.RoleSecondary && e.seen(Promote, hadr.Target):
-		return e.stop(PageUnexplained, "the target was PRIMARY by our S3 and is SECONDARY now: somebody demoted it"), true
-	}
-	return Decision{}, false
-}
-
-// stop ends our acting in this run for good: from here on the engine only
-// reads, and takes RSSTC=1 back where it is ours. A human closes the run.
-func (e *engine) stop(code, text string) Decision {
-	e.in.Stuck, e.in.StuckWhy = code, text
-	d, _ := e.stuck()
-	return d
-}
-
-func (e *engine) stuck() (Decision, bool) {
-	if e.in.Stuck == "" {
-		return Decision{}, false
-	}
-	// Rule 8: the duty does not end with the page. RSSTC=1 on a source that
-	// reads SECONDARY stays, it fences, until the target is PRIMARY. Under
-	// another engine only read: RSSTC=1 may be its own by now.
-	if e.in.Stuck != PageOtherRun && !e.off.leaveRequired && e.sent(RequireSecondary, hadr.Source) {
-		need := e.src == nil || !released(e.src)
-		if e.sent(Demote, hadr.Source) && e.role(hadr.Source) != hadr.RolePrimary && e.role(hadr.Target) != hadr.RolePrimary {
-			need = false
-		}
-		if n := e.lastRelease(hadr.Source); need && (n == nil || !n.EffectSeen.IsZero() || !e.off.releaseOnce && e.now.Sub(n.since()) >= retryAfter) {
-			return e.execute(ReleaseSecondary, hadr.Source, hadr.RoleUnknown, "a page stands; RSSTC=0 on the source first of all"), true
-		}
-	}
-	if a := e.o.Outside.Acknowledged; a != nil && e.maybeClose() {
-		e.note(fmt.Sprintf("closed by %s: %s", a.By, a.Reason))
-		e.in.Outcome, e.in.OutcomeAt = OutcomeClosed, e.now
-		return e.finish(nil), true
-	}
-	p := Page{Code: e.in.Stuck, Text: e.in.StuckWhy, Before: []string{
-		"find out who acted: the SQL Server log of both sides, the cluster manager, colleagues",
-		"exactly one side is to be PRIMARY in the end; the other one must be fenced (listener down, or AG offline) before S3 is typed",
-		"S3 on a side that lacks log loses those commits: compare each database's end_of_log_lsn and last_hardened_lsn with the report first",
-	}}
-	kinds := []Kind{ReleaseSecondary, Promote}
-	for _, k := range kinds {
-		for _, s := range []hadr.Side{hadr.Source, hadr.Target} {
-			if k == Promote && (s == hadr.Source && e.sent(Promote, hadr.Target) || s == hadr.Target && e.sent(Promote, hadr.Source)) {
-				continue // never while the other side's S3 may land
-			}
-			if k == Promote && (e.role(hadr.Source) == hadr.RolePrimary || e.role(hadr.Target) == hadr.RolePrimary) {
-				continue
-			}
-			if st, ok := e.p.statement(k, s); ok {
-				p.Statements = append(p.Statements, st)
-			}
-		}
-	}
-	return e.page(p), true
-}
-
-// maybeClose: a human says that it is over. It is, when exactly one side reads
-// PRIMARY, both were read, nothing fences it, and nothing of ours may land.
-func (e *engine) maybeClose() bool {
-	if e.src == nil || e.tgt == nil {
-		return false
-	}
-	primary, other := e.src, e.tgt
-	if e.tgt.DAG.Role == hadr.RolePrimary {
-		primary, other = e.tgt, e.src
-	}
-	if primary.DAG.Role != hadr.RolePrimary || other.DAG.Role != hadr.RoleSecondary || !released(primary) {
-		return false
-	}
-	n, until := e.mayLand()
-	return n == nil || e.src.Began.After(until) && e.tgt.Began.After(until)
-}
-
-// unreadable waits for a side that the next step depends on, and pages when it
-// takes too long. What the page names depends on what may still land.
-func (e *engine) unreadable(s hadr.Side) Decision {
-	since := e.in.SourceUnread
-	if s == hadr.Target {
-		since = e.in.TargetUnread
-	}
-	why := fmt.Sprintf("the %s cannot be read: %s", s, e.why(s))
-	if e.reading(s) != nil {
-		why = fmt.Sprintf("the %s reads %s", s, shown(string(e.role(s))))
-	}
-	if since.IsZero() || e.now.Sub(since) < patience {
-		return e.wait(pollFast, "%s", why)
-	}
-	p := Page{Code: PageUnreadable, Before: []string{fmt.Sprintf("bring the %s back: the engine goes on by itself as soon as it is read", s)}}
-	add := func(k Kind, side hadr.Side) {
-		if st, ok := e.p.statement(k, side); ok {
-			p.Statements = append(p.Statements, st)
-		}
-	}
-	switch {
-	case e.sent(Promote, hadr.Target):
-		why += ". S3 was sent to the target: nothing is to be sent to the source"
-		add(Promote, hadr.Target)
-		p.Before = append(p.Before, "the target reads SECONDARY and shows no failover in progress", "the source reads SECONDARY, or is fenced")
-	case s == hadr.Source && e.emergency() && (e.in.GoingBack == nil && e.seen(Demote, hadr.Source) || e.now.Sub(since) >= e.p.Settle):
-		why += ". " + e.nobodyWrites() + "; the target is not promoted unseen. If the source is gone for good, this is the emergency: " + e.cost()
-		if !released(e.tgt) {
-			add(ReleaseSecondary, hadr.Target)
-		}
-		add(Promote, hadr.Target)
-		p.Before = append(p.Before, "the source is fenced for good: how? (powered off, network cut, AG offline). The engine goes on with the source as soon as it is read again",
-			"the target reads SECONDARY, now", "somebody who may decide it has agreed to the cost")
-	case s == hadr.Source && !e.sent(Demote, hadr.Source):
-		why += ". It was not demoted by this run: where it cannot be seen it may be PRIMARY and taking writes, so nothing is to be promoted"
-		if e.sent(RequireSecondary, hadr.Source) {
-			add(ReleaseSecondary, hadr.Source)
-		}
-	case e.in.GoingBack != nil:
-		why += ". The way back is decided"
-		add(ReleaseSecondary, hadr.Source)
-		add(Promote, hadr.Source)
-		p.Before = append(p.Before, "the target reads SECONDARY, or is fenced for good")
-	default:
-		why += ". No side takes writes, and nothing is to be typed while a statement may still land or the target is not seen"
-	}
-	p.Text = why
-	return e.page(p)
-}
-
-// emergency reports that S3 on the target may be named to a human though the
-// source is gone: our S2 was seen to take, or there was none; the target reads
-// SECONDARY; and no S2 or S3 may still land.
-func (e *engine) emergency() bool {
-	return e.role(hadr.Target) == hadr.RoleSecondary && (e.seen(Demote, hadr.Source) || !e.sent(Demote, hadr.Source)) &&
-		!e.sent(Promote, hadr.Source) && !e.sent(Promote, hadr.Target) && !e.in.Outstanding(*e.p, e.now)
-}
-
-// nobodyWrites says who takes writes while the source is not seen.
-func (e *engine) nobodyWrites() string {
-	if e.seen(Demote, hadr.Source) {
-		return "No side takes writes"
-	}
-	return "Where it cannot be seen the source may be PRIMARY and taking writes"
-}
-
-// cost is what S3 on the target without the source loses, as far as known.
-func (e *engine) cost() string {
-	if e.in.Proof != nil {
-		return fmt.Sprintf("the proof of %s is complete, so S3 on the target loses nothing if the source wrote nothing since", e.in.Proof.At.UTC().Format(time.TimeOnly))
-	}
-	var less []string
-	for _, h := range e.in.Highest {
-		d := database(e.tgt, h.Database)
-		if d == nil || d.Own == nil || !h.EndOfLog.Known() || !d.Own.EndOfLog.AtLeast(h.EndOfLog) {
-			less = append(less, h.Database)
-		}
-	}
-	text := "THERE IS NO COMPLETE PROOF: S3 on the target loses whatever the source has beyond the target's LSNs"
-	if len(less) > 0 {
-		return text + "; below the highest LSN read of the source, or not known: " + strings.Join(less, ", ")
-	}
-	return text + "; every database is at the highest LSN read of the source"
-}
-
-// idle: no run. The gates are evaluated; what stands wrong without a run of
-// ours is a page with both ways out, and is touched by nobody.
-func (e *engine) idle() Decision {
-	e.foldUnread()
-	e.verdicts = e.gates()
-	src, tgt := e.role(hadr.Source), e.role(hadr.Target)
-	add := func(p *Page, l ...Statement) {
-		for _, s := range l {
-			if st, ok := e.p.statement(s.Kind, s.Side); ok {
-				p.Statements = append(p.Statements, st)
-			}
-		}
-	}
-	switch {
-	case src == hadr.RolePrimary && tgt == hadr.RolePrimary:
-		return e.page(Page{Code: PageSplit, Text: "source and target both read PRIMARY and no run of ours is active: two writable copies",
-			Before: []string{"stop the writers of one side now", "compare both sides with the last report before anything is typed"}})
-	case src == hadr.RoleSecondary && tgt == hadr.RoleSecondary:
-		p := Page{Code: PageBothSecondary, Text: "no side is PRIMARY and no run of ours explains it: nobody can write. Two ways out, and only a human can choose",
-			Before: []string{"find out who sent S2 and whether an S3 of theirs may still land", "S3 on the target only if its last_hardened_lsn and end_of_log_lsn are not below the source's in every database, at rest", "S3 on the source otherwise; never both"}}
-		if e.in.Outstanding(*e.p, e.now) {
-			p.Text += fmt.Sprintf(". A statement of run %s may still land: nothing is to be typed before", e.in.Run)
-			return e.page(p)
-		}
-		add(&p, Statement{Kind: ReleaseSecondary, Side: hadr.Source}, Statement{Kind: Promote, Side: hadr.Source}, Statement{Kind: Promote, Side: hadr.Target})
-		return e.page(p)
-	}
-	for _, s := range []hadr.Side{hadr.Source, hadr.Target} {
-		if r := e.reading(s); r != nil && r.DAG.Role == hadr.RolePrimary && r.DAG.RSSTC.OK && r.DAG.RSSTC.V != 0 && e.p.UseRequired && e.o.Outside.OtherRun == "" {
-			p := Page{Code: PageRequiredOn, Text: fmt.Sprintf("RSSTC=%d stands on the %s, which is PRIMARY, without a run of ours: its commits fail as soon as the other side is out", r.DAG.RSSTC.V, s),
-				Before: []string{"no other engine or person is in the middle of a failover"}}
-			add(&p, Statement{Kind: ReleaseSecondary, Side: s})
-			return e.page(p)
-		}
-	}
-	if p := e.gone(); p != nil {
-		return e.page(*p)
-	}
-	if v, ok := e.closedFor(stageStart); !ok {
-		return Decision{Action: ActionWait, Poll: pollIdle, Reason: fmt.Sprintf("gate %s is %s: %s", v.Gate, v.State, v.Reason), Verdicts: e.verdicts, Want: e.want()}
-	}
-	kind := "cutover"
-	if e.p.Drill {
-		kind = "drill"
-	}
-	return Decision{Action: ActionStart, Poll: pollRun, Reason: "every gate is open: the " + strings.ToLower(kind) + " may start", Verdicts: e.verdicts, Want: e.want()}
-}
-
-// gone is the emergency without a run: one side has not been seen for settle,
-// the other one reads SECONDARY, so nobody is seen to take writes. nil if that
-// is not so. Nothing of it is ever sent by us.
-func (e *engine) gone() *Page {
-	for _, s := range []hadr.Side{hadr.Source, hadr.Target} {
-		since, other := e.in.SourceUnread, s.Other()
-		if s == hadr.Target {
-			since = e.in.TargetUnread
-		}
-		if since.IsZero() || e.now.Sub(since) < e.p.Settle || e.role(other) != hadr.RoleSecondary {
-			continue
-		}
-		why := e.why(s)
-		if e.reading(s) != nil {
-			why = "it reads " + shown(string(e.role(s)))
-		}
-		p := Page{Code: PageSideGone, Text: fmt.Sprintf("the %s has not been seen for %s (%s), the %s reads SECONDARY, and no run of ours is active: nobody is seen to take writes", s, e.now.Sub(since).Round(time.Second), why, other),
-			Before: []string{
-				fmt.Sprintf("bring the %s back if that can be done: nothing is lost then, and nothing is to be typed", s),
-				fmt.Sprintf("the %s is fenced for good: how? (powered off, network cut, AG offline): if it is PRIMARY where it cannot be seen, there are two primaries", s),
-				fmt.Sprintf("the %s reads SECONDARY, now, and nobody else is about to send S3", other),
-				"somebody who may decide it has agreed to the cost",
-			}}
-		if e.in.Outstanding(*e.p, e.now) {
-			p.Text += fmt.Sprintf(". A statement of run %s may still land: nothing is to be typed before", e.in.Run)
-			p.Before = p.Before[:1]
-			return &p
-		}
-		p.Text += fmt.Sprintf(". If it is gone for good, this is the emergency. THERE IS NO PROOF: S3 on the %s loses whatever the %s committed beyond the %s's LSNs", other, s, other)
-		kinds := []Kind{Promote}
-		if r := e.reading(other); !released(r) {
-			kinds = []Kind{ReleaseSecondary, Promote}
-		}
-		for _, k := range kinds {
-			if st, ok := e.p.statement(k, other); ok {
-				p.Statements = append(p.Statements, st)
-			}
-		}
-		return &p
-	}
-	return nil
 }

@@ -33,6 +33,7 @@ import (
 // the end of the run, so the first faults are collected before anything else,
 // and each gets its share of the bound: see search.
 type checker struct {
+	v       *variant
 	p       Plan
 	hash    string
 	off     rules
@@ -119,6 +120,7 @@ func (c *checker) fail(bad ...string) {
 // linger: after the end everything that may still land lands.
 func (c *checker) linger(n *node) {
 	m := n.fork()
+	m.w.hang = false
 	for m.w.lates > 0 {
 		m.w.landLate(0)
 	}
@@ -142,13 +144,13 @@ func (c *checker) healed(n *node) {
 			m.w.s[i].role = hadr.RoleSecondary
 		}
 	}
-	m.w.open = false
+	m.w.open, m.w.untold = false, false
 	for i := range m.w.lates {
 		m.w.late[i].left = 1
 	}
 	var way []uint64
 	for {
-		if !m.in.Ended.IsZero() || m.in.Stuck != "" {
+		if !m.in.Ended.IsZero() || m.in.Stuck != "" && !m.owes() {
 			if m.in.Stuck != "" {
 				c.pages[m.in.Stuck]++
 			}
@@ -162,6 +164,10 @@ func (c *checker) healed(n *node) {
 			break
 		}
 		if slices.Contains(way, k) {
+			if m.owes() {
+				c.fail("faults have stopped, nothing changes any more, a page stands, and RSSTC=1 of ours on a source that is PRIMARY")
+				return
+			}
 			if m.in.Page != nil {
 				c.pages[m.in.Page.Code]++
 				break
@@ -187,6 +193,12 @@ func (c *checker) healed(n *node) {
 	for _, k := range way {
 		c.sp.good.add(k)
 	}
+}
+
+// owes reports the duty of rule 8 under a page that ended our acting. Under
+// another engine's run id it may be that one's by now.
+func (n *node) owes() bool {
+	return n.in.Stuck != "" && n.in.Stuck != PageOtherRun && n.w.s[0].rsstc == 1 && n.w.s[0].role == hadr.RolePrimary && mayBeSent(&n.in, RequireSecondary, hadr.Source)
 }
 
 func (c *checker) observe(n *node, between *fault) Observation {
@@ -231,13 +243,16 @@ func (c *checker) round(n *node) {
 	for i := range base.w.lates {
 		m := base.fork()
 		l := m.w.late[i]
+		if m.w.hangs(l.side) {
+			continue
+		}
 		m.w.landLate(i)
 		c.rest(&m, fmt.Sprintf("%s lands on side %d", l.kind, l.side), nil)
 	}
 	c.rest(&base, "", nil)
 	for i := range faults {
 		f := &faults[i]
-		if f.cost > base.budget {
+		if f.cost > base.budget || f.cost > 0 && !c.v.has(f.name) {
 			continue
 		}
 		if f.when(&base) {
@@ -269,8 +284,15 @@ func (c *checker) rest(n *node, label string, between *fault) {
 		c.fail(bad...)
 		return
 	}
+	if sends(Demote, hadr.Source)(d) && between == nil && n.w.s[1].log < n.w.quiesced {
+		c.fail("S2 while the target lacks some of what the source had when the writers had stopped")
+		return
+	}
 	for j, x := range outcomes {
 		if x.cost > n.budget || j > 0 && d.Action == ActionWait && x.crash != 2 || j > 0 && (d.Action == ActionPage || d.Action == ActionFinish) && x.crash == 0 {
+			continue
+		}
+		if x.cost > 0 && !c.v.comes(x, d.Statement.Kind) {
 			continue
 		}
 		if d.Action != ActionExecute && (x.late || x.answer == AnswerBusy) {
@@ -287,7 +309,7 @@ func (c *checker) rest(n *node, label string, between *fault) {
 	// Between decision and act.
 	if label == "" && (d.Action == ActionExecute || d.Action == ActionHook) {
 		for i := range faults {
-			if f := &faults[i]; f.cost > 0 && f.cost <= n.budget && f.when(n) && !strings.Contains(f.name, "DBA") {
+			if f := &faults[i]; f.cost > 0 && f.cost <= n.budget && c.v.has(f.name) && f.when(n) && !strings.Contains(f.name, "DBA") {
 				m := n.fork()
 				m.budget -= f.cost
 				f.do(&m)
@@ -322,15 +344,11 @@ func (r result) String() string {
 // check explores the runs of the variant with at most budget faults, all of
 // them or as many states as limit allows.
 func check(v variant, off rules, budget int8, limit int) result {
-	w := newWorld()
-	w.use = v.use
-	set := testSettings(v.drill)
-	set.BlindS3 = v.blind
-	p := testPlanWith(w, set)
+	w, p := v.world(), v.plan()
 	sp := &space{seed: maphash.MakeSeed(), limit: int64(limit)}
 	res := result{ends: map[Outcome]int{}, pages: map[string]int{}}
 	walker := func() *checker {
-		return &checker{p: p, hash: p.Hash(), off: off, sp: sp, quota: math.MaxInt64, ends: map[Outcome]int{}, pages: map[string]int{}}
+		return &checker{v: &v, p: p, hash: p.Hash(), off: off, sp: sp, quota: math.MaxInt64, ends: map[Outcome]int{}, pages: map[string]int{}}
 	}
 	var mu sync.Mutex
 	done := func(c *checker) {
@@ -389,14 +407,6 @@ func check(v variant, off rules, budget int8, limit int) result {
 	res.bounded = res.bounded || limit > 0 && res.states >= limit
 	return res
 }
-
-type variant struct {
-	name       string
-	use, drill bool
-	blind      bool // blind_s3
-}
-
-var variants = []variant{{"from 2022", true, false, false}, {"before 2022", false, false, false}, {"drill", true, true, false}, {"blind_s3", true, false, true}}
 
 // depth is the number of faults and the bound of states per variant: every
 // state with one fault anywhere by default. Two faults are make accept's;

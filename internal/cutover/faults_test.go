@@ -10,8 +10,6 @@ type fault struct {
 	do   func(n *node)
 }
 
-func restart(s *simSide) { s.start++; s.lock = false }
-
 var faults = []fault{
 	{"a commit", 1, func(n *node) bool { return !n.w.quiet && n.w.acked < 6 }, func(n *node) { n.w.write() }},
 	{"a transaction opens", 1, func(n *node) bool { return !n.w.open && n.w.s[0].role == hadr.RolePrimary && !n.w.quiet }, func(n *node) { n.w.open = true }},
@@ -22,8 +20,8 @@ var faults = []fault{
 	{"source readable", 0, func(n *node) bool { return n.w.s[0].down }, func(n *node) { n.w.s[0].down = false }},
 	{"target unreadable", 1, func(n *node) bool { return !n.w.s[1].down }, func(n *node) { n.w.s[1].down = true }},
 	{"target readable", 0, func(n *node) bool { return n.w.s[1].down }, func(n *node) { n.w.s[1].down = false }},
-	{"source restarts", 1, func(n *node) bool { return n.w.s[0].start == 1 }, func(n *node) { restart(&n.w.s[0]) }},
-	{"target restarts", 1, func(n *node) bool { return n.w.s[1].start == 1 }, func(n *node) { restart(&n.w.s[1]) }},
+	{"source restarts", 1, func(n *node) bool { return n.w.s[0].start == 1 }, func(n *node) { n.w.restart(0) }},
+	{"target restarts", 1, func(n *node) bool { return n.w.s[1].start == 1 }, func(n *node) { n.w.restart(1) }},
 	{"source fails over locally, to a replica that lags", 1, func(n *node) bool { return n.w.s[0].server == 1 }, func(n *node) {
 		s := &n.w.s[0]
 		s.server, s.lock, s.marker = 2, false, 0
@@ -51,6 +49,25 @@ var faults = []fault{
 	{"a DBA sets RSSTC=0 on the source", 1, func(n *node) bool { return n.w.s[0].rsstc == 1 }, func(n *node) { n.w.land(ReleaseSecondary, 0) }},
 	{"a DBA sets RSSTC=1 on the source", 1, func(n *node) bool { return n.w.use && n.w.s[0].rsstc == 0 }, func(n *node) { n.w.dba = true; n.w.land(RequireSecondary, 0) }},
 	{"a DBA sends S3 to the target", 1, func(n *node) bool { return n.w.s[1].role == hadr.RoleSecondary }, func(n *node) { n.w.dba = true; n.w.land(Promote, 1) }},
+	// These come only in the worlds that name them.
+	{slips, 1, func(n *node) bool { return n.w.link && !n.w.quiet && n.w.acked < 6 }, func(n *node) { n.w.link = false; n.w.write() }},
+	{burst, 1, func(n *node) bool { return !n.w.quiet && n.w.acked < 4 }, func(n *node) {
+		for range 3 {
+			n.w.write()
+		}
+	}},
+	{wakes, 1, func(n *node) bool { return n.w.s[0].start == 1 && n.hasShown() }, func(n *node) { n.w.restart(0); n.w.s[0].stale = -1 }},
+	{hangs, 1, func(n *node) bool { return n.w.lates > 0 && !n.w.s[0].down }, func(n *node) { n.w.s[0].down = true }},
+	{untold, 1, func(n *node) bool { return !n.w.untold }, func(n *node) { n.w.untold = true }},
+	{"the open transactions are shown again", 0, func(n *node) bool { return n.w.untold }, func(n *node) { n.w.untold = false }},
+	{noHard, 1, func(n *node) bool { return !n.w.noHard }, func(n *node) { n.w.noHard = true }},
+	{cached, 1, func(n *node) bool { return !n.w.cached }, func(n *node) { n.w.cached = true }},
+	{"the disks have it", 0, func(n *node) bool { return n.w.cached }, func(n *node) { n.w.cached = false }},
+}
+
+// hasShown reports that the source's whole log was read in this run.
+func (n *node) hasShown() bool {
+	return len(n.in.Highest) == 1 && n.in.Highest[0].EndOfLog == simLSN(n.w.s[0].log)
 }
 
 // outcome of an act, and where the process crashes.
@@ -99,6 +116,9 @@ func (c *checker) apply(n *node, d Decision, x outcome) {
 	case ActionHook:
 		if done {
 			n.w.quiet = d.Hook == HookQuiesce
+			if n.w.slow && n.w.quiet {
+				n.w.quiesced = n.w.s[0].log
+			}
 		}
 	case ActionExecute:
 		switch {
@@ -113,11 +133,7 @@ func (c *checker) apply(n *node, d Decision, x outcome) {
 				res.Answer = AnswerGuardRefused
 			}
 		case x.late:
-			left := int8(3) // settle is longer than anything lands, but S3, which may land whenever
-			if d.Statement.Kind == Promote {
-				left = -1
-			}
-			n.w.defer_(d.Statement.Kind, i, left)
+			n.w.defer_(d.Statement.Kind, i, c.v.rounds(d.Statement.Kind))
 		case done:
 			n.w.land(d.Statement.Kind, i)
 		}

@@ -206,7 +206,7 @@ func (e *engine) tidy(k Kind, s hadr.Side, left *[]Statement) (Decision, bool) {
 	var last *Sent
 	for i := range e.in.Sent {
 		if n := &e.in.Sent[i]; n.Statement.Kind == k && n.Statement.Side == s && !n.At.Before(e.phaseSince()) {
-			tries++
+			tries += max(1, n.Tries) // RSSTC=0 has one entry for all of them
 			last = n
 		}
 	}

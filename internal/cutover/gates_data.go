@@ -99,6 +99,10 @@ func (e *engine) gateLineage() Verdict {
 			hidden++
 			continue
 		}
+		if s.ForkGUID != t.ForkGUID && e.role(hadr.Target) == hadr.RolePrimary {
+			// No advice to seed: over which of the copies is not a gate's to say.
+			return never("%s is of another recovery fork on each side; the target is PRIMARY, and forks are compared for a move to it only: nothing is to be seeded because of this", n)
+		}
 		if s.ForkGUID != t.ForkGUID || t.FamilyGUID != "" && s.FamilyGUID != t.FamilyGUID {
 			return never("%s is of another recovery fork on each side: equal LSNs mean nothing, seed it again", n)
 		}

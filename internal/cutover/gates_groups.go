@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -208,9 +209,22 @@ func (e *engine) gateWayBack() Verdict {
 		switch {
 		case a == "" || b == "":
 			return unknown("the %s does not show both members' commit modes, so there is no way back to them", s)
+		case mixedModes(e.p, s, r) != "":
+			return never("%s", mixedModes(e.p, s, r))
 		case e.p.CrossVersion:
 			return open("yes until S3 on the target, none after it (cross-version)")
 		}
 		return open("yes until S3 on the target; after it only as a move in the other direction")
 	})
+}
+
+// mixedModes is why the commit modes in a side's own copy could not be brought
+// back: S1 and its way back set both members alike. "" when they can be.
+func mixedModes(p *Plan, s hadr.Side, r *hadr.Reading) string {
+	a, b := memberModes(p, r)
+	if a == b && (a == hadr.ModeSynchronous || a == hadr.ModeAsynchronous) {
+		return ""
+	}
+	return fmt.Sprintf("in the %s's own copy of %s, %s is %s and %s is %s: the way back sets both members alike, so it could not bring that back. On the %s set both to one mode first (ALTER AVAILABILITY GROUP … MODIFY AVAILABILITY GROUP ON)",
+		s, p.Group, p.SourceAG, shown(string(a)), p.TargetAG, shown(string(b)), s)
 }

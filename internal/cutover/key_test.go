@@ -51,14 +51,14 @@ func (s *states) has(k uint64) bool {
 
 // key of a state: times are ages in rounds, bounded above every timer.
 func (c *checker) key(n *node) uint64 {
-	b := c.buf[:0]
+	b, oldest := c.buf[:0], c.v.oldest()
 	defer func() { c.buf = b }()
 	age := func(t time.Time) {
 		switch d := n.now.Sub(t); {
 		case t.IsZero():
 			b = append(b, 255)
-		case d > 25*tick:
-			b = append(b, 25)
+		case d > time.Duration(oldest)*tick:
+			b = append(b, byte(oldest))
 		default:
 			b = append(b, byte(d/tick))
 		}
@@ -90,15 +90,16 @@ func (c *checker) key(n *node) uint64 {
 		flag(s.lock)
 		flag(s.down)
 		flag(s.zero)
+		b = append(b, byte(s.stale))
 	}
 	for _, l := range n.w.late[:n.w.lates] {
 		str(string(l.kind))
 		b = append(b, byte(l.side), byte(l.on), byte(l.left))
 	}
-	for _, f := range []bool{n.w.link, n.w.open, n.w.rolling, n.w.quiet, n.w.dba, n.held, n.rb, n.quiet, n.off} {
+	for _, f := range []bool{n.w.link, n.w.open, n.w.rolling, n.w.quiet, n.w.dba, n.w.untold, n.w.noHard, n.w.cached, n.held, n.rb, n.quiet, n.off} {
 		flag(f)
 	}
-	b = append(b, byte(n.w.acked), byte(n.budget))
+	b = append(b, byte(n.w.acked), byte(n.w.quiesced), byte(n.budget))
 	in := &n.in
 	str(string(in.Phase))
 	age((&engine{in: *in}).phaseSince())
@@ -116,7 +117,22 @@ func (c *checker) key(n *node) uint64 {
 		age(s.At)
 		b = append(b, byte(min(s.Tries, maxTries+1)))
 		flag(s.EffectSeen.IsZero())
-		b = append(b, byte(min(s.Blind/tick, 25)))
+		// What is left of settle. While its side cannot be read that stands still,
+		// for as long as it takes.
+		now, unread := n.now, in.SourceUnread
+		if s.Statement.Side == hadr.Target {
+			unread = in.TargetUnread
+		}
+		if !unread.IsZero() {
+			if now = unread; s.since().After(now) {
+				now = s.since()
+			}
+		}
+		if left := s.settled(c.p.Settle).Sub(now); left > 0 {
+			b = append(b, 1+byte(left/tick))
+		} else {
+			b = append(b, 0)
+		}
 	}
 	for _, h := range []HookName{HookQuiesce, HookUnquiesce} {
 		st := in.Hooks[h]
@@ -140,7 +156,7 @@ func (c *checker) key(n *node) uint64 {
 	if in.Rest != nil {
 		rows(in.Rest.Source)
 		rows(in.Rest.Target)
-		b = append(b, byte(min(in.Rest.Count, 3)))
+		b = append(b, byte(min(in.Rest.Count, c.p.SettleReadings+1)))
 		age(in.Rest.Last)
 	}
 	if in.Proof != nil {

@@ -97,7 +97,9 @@ func (e *engine) prove() string {
 }
 
 // holds is why a database's row proves nothing; "" when the target holds
-// everything that the source ever showed, in both columns. An unknown LSN
+// everything that the source ever showed, in both columns, and its disk the
+// source's last block: a hardened value, which is the start of the next block,
+// beyond the end of the log, as on every recorded row at rest. An unknown LSN
 // never proves.
 func (e *engine) holds(r *ProofRow) string {
 	atLeast := func(l, m hadr.LSN) bool {
@@ -111,6 +113,15 @@ func (e *engine) holds(r *ProofRow) string {
 	}
 	if !atLeast(r.TargetHardened, r.SourceHardened) || !atLeast(r.TargetHardened, r.HighHardened) {
 		return fmt.Sprintf("%s: the target's last_hardened_lsn %s is not shown to be at the source's %s (highest read %s)", r.Database, lsn(r.TargetHardened), lsn(r.SourceHardened), lsn(r.HighHardened))
+	}
+	// Both columns may be equal while no disk of the target holds the tail: the
+	// source's hardened value is held down by a slow secondary of its own, the
+	// target's by its disk, and both ends of log count what is in the cache.
+	beyond := func(m hadr.LSN) bool {
+		return r.TargetHardened.Beyond(m) || e.off.tailUnhardened || e.off.zerosEqual && !(r.TargetHardened.Known() && m.Known())
+	}
+	if !beyond(r.SourceEndOfLog) || !beyond(r.HighEndOfLog) {
+		return fmt.Sprintf("%s: the target's last_hardened_lsn %s is not beyond the source's end_of_log_lsn %s (highest read %s): its disk is not shown to hold the last block", r.Database, lsn(r.TargetHardened), lsn(r.SourceEndOfLog), lsn(r.HighEndOfLog))
 	}
 	return ""
 }

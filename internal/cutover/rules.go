@@ -35,15 +35,16 @@ type rules struct {
 	holdStopsClock bool
 
 	// Beside the nine.
-	blindRetry   bool // a statement of unknown outcome is sent again at once
-	zerosEqual   bool // two unknown LSNs are equal
-	unknownOpen  bool // an unknown gate is open
-	oneSideS1    bool // S1 on the source only
-	noRest       bool // one sample is rest
-	noQuiet      bool // open transactions are not looked at
-	noDrain      bool // S2 without the mark
-	noProof      bool // S3 without a proof
-	noExposure   bool // RSSTC=1 stands as long as it takes
-	skipGates    bool // step 6 left out
-	forgetIntent bool // the answer is awaited before the entry is journalled
+	blindRetry     bool // a statement of unknown outcome is sent again at once
+	zerosEqual     bool // two unknown LSNs are equal
+	unknownOpen    bool // an unknown gate is open
+	oneSideS1      bool // S1 on the source only
+	noRest         bool // one sample is rest
+	noQuiet        bool // open transactions are not looked at
+	noDrain        bool // S2 without the mark
+	noProof        bool // S3 without a proof
+	tailUnhardened bool // equal columns prove, though no disk of the target holds the last block
+	noExposure     bool // RSSTC=1 stands as long as it takes
+	skipGates      bool // step 6 left out
+	forgetIntent   bool // the answer is awaited before the entry is journalled
 }

@@ -203,14 +203,14 @@ var ruleCases = []ruleCase{
 	{"7", "settle runs while the source hangs", rules{settleWhileBlind: true}, func(s *sim) []string {
 		s.answer = func(s *sim, st Statement) (Answer, bool) {
 			if st.Kind == Demote {
-				s.w.defer_(Demote, 0, 22)
+				s.w.defer_(Demote, 0, 14)
 				return AnswerUnknown, false
 			}
 			return AnswerAccepted, true
 		}
 		s.to(60, sends(Demote, hadr.Source))
 		s.out = rollback
-		s.w.s[0].down = true
+		s.w.hang, s.w.s[0].down = true, true
 		for range 6 { // longer than settle, in which the server comes no nearer to the effect
 			s.round()
 		}
@@ -275,6 +275,11 @@ var ruleCases = []ruleCase{
 		s.to(60, sends(Demote, hadr.Source))
 		s.w.s[0].zero, s.w.s[1].zero = true, true
 		s.in.Highest = nil // a process that has not read any other
+		return s.never(12, "promote target")
+	}},
+	{"–", "equal columns below the end of the log", rules{tailUnhardened: true}, func(s *sim) []string {
+		s.to(60, sends(Demote, hadr.Source))
+		s.w.cached, s.in.Highest = true, nil // what it showed before does not help
 		return s.never(12, "promote target")
 	}},
 	{"–", "unknown taken as open", rules{unknownOpen: true}, func(s *sim) []string {

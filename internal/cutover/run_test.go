@@ -158,8 +158,9 @@ func (s *sim) acts() string {
 	return strings.Join(l, ", ")
 }
 
-// checkSend is Audit, and what only the model knows: that its bounds are those
-// of a budget, and that no transaction may be open.
+// checkSend is Audit, and what only the model holds it to: the bounds of the
+// budget and of RSSTC=1, no open transaction, no page about nothing, no proof of
+// unknowns.
 func checkSend(p *Plan, before Intent, o *Observation, d Decision) (bad []string) {
 	bad = Audit(p, before, o, d)
 	in := &d.Intent
@@ -168,6 +169,25 @@ func checkSend(p *Plan, before Intent, o *Observation, d Decision) (bad []string
 	}
 	if r := o.Source.Reading; d.Action == ActionExecute && d.Statement.Kind == Demote && r != nil && (!r.TransactionsRead || len(r.Transactions) > 0) {
 		bad = append(bad, "S2 though not quiet")
+	}
+	if mayBeSent(in, RequireSecondary, hadr.Source) && !mayBeSent(in, Demote, hadr.Source) && in.GoingBack == nil && in.Stuck == "" && in.Outcome == OutcomeNone {
+		for _, n := range in.Sent {
+			if n.Statement.Kind == RequireSecondary && n.Outcome != SentRefused && o.Began.Sub(n.At) > p.RequireExposure+tick {
+				bad = append(bad, "RSSTC=1 stands longer than require_exposure, and neither S2 nor the way back has begun")
+			}
+		}
+	}
+	if d.Page != nil && d.Page.Code == PageOutstanding && !mayBeSent(in, Demote, hadr.Source) && !mayBeSent(in, RequireSecondary, hadr.Source) && !mayBeSent(in, Promote, hadr.Source) && !mayBeSent(in, Promote, hadr.Target) {
+		bad = append(bad, "a page about a statement that may still land, and none was sent that was not refused")
+	}
+	if sends(Promote, hadr.Target)(d) && in.Proof != nil && p.ProofBasis == BasisHardened {
+		for _, r := range in.Proof.Rows {
+			if !r.SourceHardened.Known() || !r.SourceEndOfLog.Known() || !r.TargetHardened.Known() || !r.TargetEndOfLog.Known() {
+				bad = append(bad, "S3 on a proof with an LSN in it that nobody has shown")
+			} else if !r.TargetHardened.Beyond(r.SourceEndOfLog) {
+				bad = append(bad, "S3 on a proof that the target's disk holds less than the source's log")
+			}
+		}
 	}
 	return bad
 }

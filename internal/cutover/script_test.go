@@ -90,8 +90,11 @@ func event(t *testing.T, s *sim, ev string, out *strings.Builder) *sim {
 		side(1).down = true
 	case "up":
 		side(1).down = false
+	case "hang": // what was sent to the source stands still until it is up again
+		s.w.hang = true
+		side(1).down = true
 	case "restart":
-		restart(side(1))
+		s.w.restart(idx(hadr.Side(f[1])))
 	case "commit":
 		s.w.write()
 	case "hold":
@@ -105,16 +108,25 @@ func event(t *testing.T, s *sim, ev string, out *strings.Builder) *sim {
 		s.w.land(Kind(f[1]), idx(hadr.Side(f[2])))
 	case "land":
 		s.w.land(Kind(f[1]), idx(hadr.Side(f[2])))
-	case "answer": // answer KIND refused|lost|lost-but-done; answer normal
+	case "answer": // answer KIND refused|lost|lost-but-done, or late ROUNDS; answer normal
 		kind := f[1]
 		if kind == "normal" {
 			s.answer = nil
 			break
 		}
-		what := f[2]
-		s.answer = func(_ *sim, st Statement) (Answer, bool) {
+		what, rounds := f[2], 0
+		if what == "late" {
+			var err error
+			if rounds, err = strconv.Atoi(f[3]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.answer = func(s *sim, st Statement) (Answer, bool) {
 			if string(st.Kind) != kind {
 				return AnswerAccepted, true
+			}
+			if what == "late" {
+				s.w.defer_(st.Kind, idx(st.Side), int8(rounds))
 			}
 			return map[string]Answer{"refused": AnswerRefused, "lost": AnswerUnknown, "lost-but-done": AnswerUnknown}[what], what == "lost-but-done"
 		}

@@ -25,6 +25,15 @@ type world struct {
 	lost    bool // a commit that a client was told about is not on the new primary
 	use     bool // both sides 2022
 	diverge bool // the forks differ
+
+	// What only the worlds of worlds_test.go have.
+	trail    int8 // readings for which a side that restarted or was demoted shows less than it has
+	hang     bool // a source that cannot be read hangs: what was sent to it stands still, and lands once it wakes up
+	slow     bool // the link ships one commit between two rounds, and never says SYNCHRONIZED
+	untold   bool // the open transactions are not shown
+	noHard   bool // last_hardened_lsn is not shown on either side
+	cached   bool // the newest commit is in the target's cache only, and a slow secondary holds the source's last_hardened_lsn down
+	quiesced int8 // the source's log when the writers had stopped; only where slow
 }
 
 type simSide struct {
@@ -39,6 +48,7 @@ type simSide struct {
 	down   bool // cannot be read, cannot be told anything
 	zero   bool // shows 0 for every LSN
 	closed bool // databases are not open yet
+	stale  int8 // readings that still show one commit less than there is; -1 = all of them
 }
 
 type simLate struct {
@@ -121,14 +131,14 @@ func (w *world) reading(side hadr.Side, at time.Time, dbs ...string) *hadr.Readi
 		Local: hadr.Group{Found: true, GroupID: "ag-" + string(side), Name: ag[side], Role: hadr.RolePrimary, Contained: hadr.Some(false), RSSTC: hadr.Some[int64](0),
 			SequenceNumber: hadr.Some[int64](3), Members: []hadr.Member{{Name: string(side), Mode: hadr.ModeSynchronous, IsLocal: hadr.Some(true), Role: hadr.RolePrimary, Connected: hadr.Some(true), Health: "healthy"}}},
 		Rights:           &hadr.Rights{Login: "sa", Sysadmin: hadr.Some(true)},
-		TransactionsRead: true,
+		TransactionsRead: side == hadr.Target || !w.untold,
 		Marker:           hadr.Some([]string{"", testRun, "run-of-another"}[s.marker]),
 		Databases:        make([]hadr.Database, 0, len(dbs)),
 	}
 	if w.use {
 		r.DAG.RSSTC = hadr.Some(int64(s.rsstc))
 	}
-	if side == hadr.Source && w.open {
+	if side == hadr.Source && w.open && !w.untold {
 		r.Transactions = []hadr.Transaction{{Database: dbs[0], SessionID: hadr.Some[int64](71), Program: "app.exe", Host: "WEB03", OpenFor: hadr.Some[int64](840), LogRecords: hadr.Some[int64](3201), User: true}}
 	}
 	rw := "read_only"
@@ -139,9 +149,19 @@ func (w *world) reading(side hadr.Side, at time.Time, dbs ...string) *hadr.Readi
 	if s.closed {
 		state, rw = hadr.DBRecovering, ""
 	}
-	hard, eol := simLSN(s.log+1), simLSN(s.log)
+	log := s.log
+	if s.stale != 0 {
+		log--
+	}
+	hard, eol := simLSN(log+1), simLSN(log)
 	if s.zero {
 		hard, eol = hadr.LSN{}, hadr.LSN{}
+	}
+	if w.noHard {
+		hard = hadr.LSN{}
+	}
+	if w.cached {
+		hard = simLSN(log - 1)
 	}
 	fork := "fork-1"
 	if w.diverge && side == hadr.Target {
@@ -156,7 +176,7 @@ func (w *world) reading(side hadr.Side, at time.Time, dbs ...string) *hadr.Readi
 			switch {
 			case !w.link || o.down:
 				sync = hadr.NotSynchronizing
-			case s.sync && o.log == s.log: // its own copy is all that a side knows
+			case s.sync && o.log == s.log && !w.slow: // its own copy is all that a side knows
 				sync = hadr.Synchronized
 			}
 			d.Link = &hadr.Replica{Sync: sync, Suspended: hadr.Some(false), LastHardened: simLSN(o.log + 1), EndOfLog: simLSN(o.log), SendQueue: hadr.Some(int64(0)), SendRate: hadr.Some(int64(1 << 20)), RedoQueue: hadr.Some(int64(0)), RedoRate: hadr.Some(int64(1 << 20))}
@@ -173,7 +193,11 @@ func (w *world) ship() {
 	}
 	for p := range 2 {
 		if w.s[p].role == hadr.RolePrimary && w.s[1-p].role == hadr.RoleSecondary {
-			w.s[1-p].log = w.s[p].log
+			if w.slow {
+				w.s[1-p].log = min(w.s[1-p].log+1, w.s[p].log)
+			} else {
+				w.s[1-p].log = w.s[p].log
+			}
 		}
 	}
 }
@@ -188,7 +212,7 @@ func (w *world) write() {
 		if p == 0 && w.quiet {
 			return
 		}
-		together := w.link && s.sync && o.sync && !o.down && o.role == hadr.RoleSecondary && o.log == s.log
+		together := w.link && !w.slow && s.sync && o.sync && !o.down && o.role == hadr.RoleSecondary && o.log == s.log
 		if s.rsstc == 1 && !together {
 			return // the commit fails: that is what RSSTC=1 is for
 		}
@@ -216,7 +240,7 @@ func (w *world) land(k Kind, i int8) {
 		s.rsstc = 0
 	case Demote:
 		if s.role == hadr.RolePrimary {
-			s.role = hadr.RoleSecondary
+			s.role, s.stale = hadr.RoleSecondary, w.trail
 			if i == 0 && w.open {
 				w.open, w.rolling = false, true
 			}
@@ -240,6 +264,10 @@ func (w *world) land(k Kind, i int8) {
 func (w *world) tick() {
 	for i := int8(0); i < w.lates; {
 		l := &w.late[i]
+		if w.hangs(l.side) { // no nearer to its effect than before
+			i++
+			continue
+		}
 		if l.left > 0 {
 			l.left--
 		}
@@ -254,6 +282,16 @@ func (w *world) tick() {
 		w.s[0].log++
 	}
 	w.ship()
+}
+
+// hangs reports a side that cannot be read and comes to itself with everything
+// that was sent to it.
+func (w *world) hangs(i int8) bool { return w.hang && i == 0 && w.s[0].down }
+
+func (w *world) restart(i int8) {
+	s := &w.s[i]
+	s.start++
+	s.lock, s.stale = false, w.trail
 }
 
 func (w *world) landLate(i int8) {
@@ -309,6 +347,9 @@ func (w *world) observe(round time.Time, out Outside) Observation {
 
 func (w *world) look(o *Observation, s hadr.Side, at time.Time) {
 	so := SideObservation{Reading: w.reading(s, at), Lock: LockNone}
+	if i := idx(s); so.Reading != nil && w.s[i].stale > 0 {
+		w.s[i].stale--
+	}
 	if so.Reading == nil {
 		so.Failure, so.Class = fmt.Sprintf("the %s does not answer", s), "timeout"
 	}

@@ -84,6 +84,10 @@ type Journal interface {
 
 	// Unfinished is the DAG's run that began and has not ended; nil if none.
 	Unfinished(dag string) (*Record, error)
+	// AllUnfinished is the heads of every DAG's unfinished run, by the DAG's name,
+	// also of DAGs that nobody asks for any more. With an error it is what could
+	// be read.
+	AllUnfinished() ([]Run, error)
 	// Runs of one DAG, newest first, without intents and events.
 	Runs(dag string) ([]Run, error)
 	// Load one run with intent and events; ErrNoRun.

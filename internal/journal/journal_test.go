@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,6 +71,7 @@ func TestContract(t *testing.T) {
 		"refused update":             contractRefusedUpdate,
 		"one arming one run":         contractOneArming,
 		"one unfinished run":         contractUnfinished,
+		"every unfinished run":       contractAllUnfinished,
 		"intent and events together": contractTogether,
 		"runs newest first":          contractNewestFirst,
 		"names do not run together":  contractNames,
@@ -227,6 +229,41 @@ func contractUnfinished(t *testing.T, j *reopenable) {
 	if err != nil || r.Run.Outcome != "done" || !r.Run.Ended.Equal(t0.Add(time.Minute)) {
 		t.Errorf("the first End counts: %+v, %v", r, err)
 	}
+}
+
+// No name of a DAG is known to whoever asks, and neither a name nor the bytes of
+// a log's number are taken for the mark of an open run.
+func contractAllUnfinished(t *testing.T, j *reopenable) {
+	want := func(ids ...string) {
+		t.Helper()
+		runs, err := j.AllUnfinished()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range runs {
+			got = append(got, r.DAG+" "+r.ID)
+		}
+		if !slices.Equal(got, ids) {
+			t.Errorf("unfinished: %v, want %v", got, ids)
+		}
+	}
+	want()
+	begun(t, j, "open", "r1")
+	begun(t, j, "erp", "r2")
+	begun(t, j, "crm", "r3")
+	arm(t, j, "idle")
+	for _, run := range []string{"r1", "r2"} {
+		if err := j.Append(run, NewEvent(t0, "note", "x", nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Journal = j.reopen(t)
+	want("crm r3", "erp r2", "open r1")
+	if err := j.End("r2", t0.Add(time.Minute), "done", cutover.Intent{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	want("crm r3", "open r1")
 }
 
 func contractTogether(t *testing.T, j *reopenable) {

@@ -3,7 +3,9 @@ package journal
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -189,6 +191,27 @@ func (j *journal) Unfinished(dag string) (r *Record, err error) {
 		return err
 	})
 	return r, err
+}
+
+func (j *journal) AllUnfinished() (runs []Run, err error) {
+	var bad error
+	err = j.view("look for every unfinished run", func(t kv) error {
+		runs, bad = nil, nil
+		prefix := "dag" + sep
+		return t.scan(prefix, func(key string, id []byte) error {
+			if _, part, _ := strings.Cut(strings.TrimPrefix(key, prefix), sep); part != "open" {
+				return nil
+			}
+			var r Run
+			if err := getJSON(t, runKey(string(id), "head"), &r); err != nil {
+				bad = errors.Join(bad, err) // one that cannot be read hides no other
+				return nil
+			}
+			runs = append(runs, r)
+			return nil
+		})
+	})
+	return runs, errors.Join(err, bad)
 }
 
 func (j *journal) Runs(dag string) (runs []Run, err error) {

@@ -178,7 +178,7 @@ func (c *Controller) execute(d cutover.Decision) error {
 	if d.Guard.WithoutLock && d.Statement.Kind == cutover.ReleaseSecondary {
 		ctx, cancel := context.WithTimeout(c.ctx, c.o.StatementTimeout)
 		defer cancel()
-		return c.side[d.Statement.Side].ClearRequired(ctx)
+		return c.side[d.Statement.Side].ClearRequired(ctx, d.Guard.GroupID)
 	}
 	return c.withLock(d.Statement.Side, func(ctx context.Context, l Lock) error {
 		return l.Do(ctx, d.Statement, Guard{

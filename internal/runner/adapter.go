@@ -18,6 +18,15 @@ type side struct {
 }
 
 // OpenSide prepares one side of a configured DAG. It does not connect.
+//
+// Its readings share no sqlserver.Lines with another DAG's on the same server,
+// as those of the exporter do. What a reading that hangs would cost there is a
+// gap in a graph; here it would be an outage: a run whose source has just given
+// up its role would queue behind another DAG's idle look at the same server, a
+// long batch every few seconds, and behind one that hangs for its 10 s and the
+// 12 s until its socket is dropped, while no side takes writes. So a server is
+// asked by at most one reading per DAG that is configured on it, which is bounded
+// too. Locks and statements stand in lines of their own either way.
 func OpenSide(d config.DAG, which hadr.Side, log *slog.Logger) (Server, error) {
 	cs := d.Source
 	if which == hadr.Target {
@@ -44,8 +53,11 @@ func (s *side) Read(ctx context.Context, w Want) (*hadr.Reading, error) {
 	})
 }
 
-func (s *side) ClearRequired(ctx context.Context) error { return s.s.ClearRequired(ctx) }
-func (s *side) Close() error                            { return s.s.Close() }
+func (s *side) Close() error { return s.s.Close() }
+
+func (s *side) ClearRequired(ctx context.Context, group string) error {
+	return s.s.ClearRequired(ctx, group)
+}
 
 func (s *side) Lock(ctx context.Context, resource string) (Lock, error) {
 	l, err := s.s.Lock(ctx, resource)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/dag-exporter/dag_exporter/internal/cutover"
 )
 
 // This file is what the outside sees of a Controller: cmd/cutover_webhook and
@@ -255,6 +257,8 @@ type PlanResult struct {
 	Statements []Statement `json:"statements"`
 	Databases  []string    `json:"databases"`
 	Notes      []string    `json:"notes,omitempty"`
+	// Unconfirmed is what the steps rest on that no public documentation states.
+	Unconfirmed []cutover.Unconfirmed `json:"unconfirmed"`
 	// Document is the whole plan, as it was hashed.
 	Document any `json:"document"`
 }

@@ -34,7 +34,9 @@ type Options struct {
 	LockTimeout      time.Duration // default 10 s
 	IdlePoll         time.Duration // between rounds while nothing is armed; default 5 s
 
+	absent bool // the configuration does not name the DAG: only the journal does
 	newRun func(time.Time) string
+	decide func(cutover.Plan, cutover.Intent, cutover.Observation, time.Time) cutover.Decision // nil: cutover.Decide
 	hooks  hookRunner
 	trace  func(cutover.TraceStep) // is told every round of a run; nil: nobody listens
 }
@@ -68,10 +70,13 @@ type Controller struct {
 	watch   time.Time                          // until when a second primary is looked for
 	rest    cutover.Intent                     // without a run: the last real one, and since when a side is unread
 	swept   time.Time                          // when a run id that an ended run of ours left behind was last tried
+	resumed bool                               // the run was just taken up from the journal: no round has looked yet
 	orphan  bool                               // a bug threw the run in memory away; the journal has it
 	step    *cutover.TraceStep                 // the round under way, if somebody listens
 	faults  int                                // panics in a row
 	paged   string                             // as last logged
+	told    time.Time                          // when the log last said that a run is not taken up
+	exit    exit                               // of the run under way, or of the one that a bug threw out of memory
 
 	mu         sync.Mutex
 	state      journal.State // what the journal holds
@@ -136,6 +141,9 @@ func New(o Options) (*Controller, error) {
 	}
 	if o.Render == nil {
 		o.Render = render
+	}
+	if o.decide == nil {
+		o.decide = cutover.Decide
 	}
 	if o.newRun == nil {
 		o.newRun = newRunID
@@ -282,17 +290,31 @@ func (c *Controller) adopt(rec *journal.Record) error {
 		// nothing, so there is nothing to bring to an end.
 		return c.o.Journal.End(rec.Run.ID, now, string(OutcomeInterrupted), r.intent, nil,
 			journal.NewEvent(now, "run", "the process was restarted; a dry run touches nothing and is not taken up again", nil))
+	case c.o.absent:
+		c.refusal = absentText(rec)
+	case planErr == nil && !c.isAbout(&r.plan):
+		set := settings(c.o.DAG, false)
+		c.refusal = fmt.Sprintf("run %s is unfinished and is about %s of %s and %s; the configuration says %s of %s and %s now: nothing is sent; put the configuration back and restart to let it go on, or bring both sides to where they shall be, then acknowledge",
+			rec.Run.ID, r.plan.Group, r.plan.SourceAG, r.plan.TargetAG, set.Group, set.SourceAG, set.TargetAG)
 	case planErr != nil:
 		c.refusal = fmt.Sprintf("run %s is unfinished and its plan cannot be read (%v): nothing is sent; look at both sides, bring them to where they shall be, then acknowledge", rec.Run.ID, planErr)
 	case c.dry != nil:
 		c.refusal = fmt.Sprintf("run %s is unfinished and was a real one, but mode is %s now: nothing is sent; set mode to execute and restart to let it go on, or finish it by hand and acknowledge", rec.Run.ID, ModeDryRun)
 	}
-	c.run = r
+	c.run, c.resumed = r, true
 	c.mu.Lock()
 	c.intent, c.busy = r.intent, groups(r.plan)
 	c.mu.Unlock()
 	c.log.Warn("an unfinished run was found in the journal", "run", rec.Run.ID, "phase", r.intent.Phase, "refused", c.refusal)
 	return c.o.Journal.Append(rec.Run.ID, journal.NewEvent(now, "resume", cmp.Or(c.refusal, "the process was restarted; reading both sides before anything else"), nil))
+}
+
+// isAbout reports that a plan is about the groups that the configuration names:
+// the sides are opened by those names.
+func (c *Controller) isAbout(p *cutover.Plan) bool {
+	set := settings(c.o.DAG, false)
+	same := func(configured, planned string) bool { return configured == "" || configured == planned }
+	return set.Group == p.Group && same(set.SourceAG, p.SourceAG) && same(set.TargetAG, p.TargetAG)
 }
 
 // OutcomeInterrupted is a dry run that a restart ended; OutcomeRehearsed one

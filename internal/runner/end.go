@@ -35,9 +35,7 @@ func (c *Controller) end() time.Duration {
 			}
 		}
 	}
-	if real && c.dry == nil {
-		c.sweep(run.ID)
-	}
+	c.sweep(time.Now())
 	text := fmt.Sprintf("%s ended: %s", run.Kind, outcome)
 	if err := c.o.Journal.End(run.ID, ended, outcome, i, change, journal.NewEvent(ended, "run", text, nil)); err != nil {
 		return c.journalFailed(err, cutover.Observation{})
@@ -74,36 +72,12 @@ func (c *Controller) end() time.Duration {
 	return retryPoll
 }
 
-// sweep drops our own run id where it still stands in master: a restart after
-// the last statement leaves no lock session in which the engine could have had
-// it dropped. Left behind it would keep the next run from starting, and
-// nothing else; so a failure is said, and left to sweepEnded.
-func (c *Controller) sweep(run string) {
-	for s := range c.side {
-		if c.markers[s] != run {
-			continue
-		}
-		delete(c.markers, s)
-		err := error(nil)
-		if l := c.locks[s]; l == nil || !l.Alive() {
-			err = c.lock(s)
-		}
-		if err == nil {
-			err = c.withLock(s, func(ctx context.Context, l Lock) error { return l.ClearRun(ctx, run) })
-		}
-		if err != nil {
-			text := fmt.Sprintf("run id %s still stands in master of the %s (%v). It is tried again while the webhook runs; a next run waits for it, or for a hand that drops the extended property", run, s, err)
-			c.log.Warn(text, "run", run)
-			if err := c.o.Journal.Append(run, journal.NewEvent(time.Now(), "left", text, nil)); err != nil {
-				c.log.Warn("this could not be journalled", "run", run, "error", err)
-			}
-		}
-	}
-}
-
-// sweepEnded drops a run id that an ended run of ours left in master, because
-// that side could not be reached when it ended. Anybody else's is left alone.
-func (c *Controller) sweepEnded(now time.Time) {
+// sweep drops what runs of ours left in master: the run that is ending, which
+// after a restart has no lock session in which the engine could have had it
+// dropped, and those that ended while a side could not be reached. Left behind
+// it would keep the next run from starting, and nothing else; so a failure is
+// said, and tried again while the webhook runs. Anybody else's id is left alone.
+func (c *Controller) sweep(now time.Time) {
 	if c.dry != nil || now.Sub(c.swept) < sweepPoll {
 		return
 	}
@@ -111,35 +85,50 @@ func (c *Controller) sweepEnded(now time.Time) {
 		if id == "" {
 			continue
 		}
-		c.swept = now
-		rec, err := c.o.Journal.Load(id)
-		if err != nil || rec.Run.DAG != c.Name() || rec.Run.Ended.IsZero() {
+		plan, ours := c.left(id)
+		if !ours {
+			c.swept = now
 			continue
 		}
-		var plan cutover.Plan
-		if json.Unmarshal(rec.Run.Plan, &plan) != nil || plan.GroupID == "" {
-			continue
+		delete(c.markers, s) // until the next reading
+		err := c.drop(s, plan, id)
+		text := fmt.Sprintf("run id %s, left in master of the %s, was dropped", id, s)
+		if err != nil { // a dead session of ours may still hold the lock
+			c.swept = now
+			text = fmt.Sprintf("run id %s still stands in master of the %s (%v). It is tried again while the webhook runs; a next run waits for it, or for a hand that drops the extended property", id, s, err)
+			c.log.Warn(text, "run", id)
 		}
-		ctx, cancel := context.WithTimeout(c.ctx, c.o.LockTimeout)
-		err = c.drop(ctx, s, plan, id)
-		cancel()
-		text := fmt.Sprintf("run id %s, left in master of the %s by a run that has ended, was dropped", id, s)
-		if err != nil {
-			text = fmt.Sprintf("run id %s of a run that has ended still stands in master of the %s: %v", id, s, err)
+		if err == nil || c.run != nil { // said once, when the run ends
+			if err := c.o.Journal.Append(id, journal.NewEvent(now, "left", text, nil)); err != nil {
+				c.log.Warn("this could not be journalled", "run", id, "error", err)
+			}
 		}
-		c.log.Info(text, "run", id)
-		if err != nil {
-			return // again after sweepPoll: a dead session of ours may still hold the lock
-		}
-		if err := c.o.Journal.Append(id, journal.NewEvent(now, "left", text, nil)); err != nil {
-			c.log.Warn("this could not be journalled", "run", id, "error", err)
-		}
-		return // one side at a time; the next round reads again
 	}
 }
 
-// drop takes the lock of a side for as long as it takes to drop a run id.
-func (c *Controller) drop(ctx context.Context, s hadr.Side, plan cutover.Plan, id string) error {
+// left is the plan of a run of ours that is over: the one that is ending now, or
+// one that the journal knows as ended. Without its group's id the lock that
+// belongs to it cannot be named.
+func (c *Controller) left(id string) (cutover.Plan, bool) {
+	if c.run != nil {
+		return c.run.plan, c.run.head.ID == id && !c.run.intent.Active() && c.run.plan.GroupID != ""
+	}
+	rec, err := c.o.Journal.Load(id)
+	if err != nil || rec.Run.DAG != c.Name() || rec.Run.Ended.IsZero() {
+		return cutover.Plan{}, false
+	}
+	var plan cutover.Plan
+	return plan, json.Unmarshal(rec.Run.Plan, &plan) == nil && plan.GroupID != ""
+}
+
+// drop drops a run id behind the lock of its side: the one that is held, or one
+// taken for as long as it takes.
+func (c *Controller) drop(s hadr.Side, plan cutover.Plan, id string) error {
+	ctx, cancel := context.WithTimeout(c.ctx, c.o.LockTimeout)
+	defer cancel()
+	if l := c.locks[s]; l != nil && l.Alive() {
+		return l.ClearRun(ctx, id)
+	}
 	l, err := c.side[s].Lock(ctx, resource(plan))
 	if err != nil {
 		return err

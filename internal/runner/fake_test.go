@@ -47,6 +47,7 @@ type servers struct {
 	quiet  bool
 	sent   []string // every statement that reached a server, and every lock and marker
 	errs   []string // what must never be
+	forks  bool     // a forced failover begins a new recovery fork
 	frozen bool     // the process is dead: nothing reaches a server any more
 	reads  int
 
@@ -56,6 +57,8 @@ type servers struct {
 	// stuckTarget keeps the target's log below the source's.
 	stuckTarget bool
 	latency     time.Duration
+	elsewhere   bool // another group answers to the name, and only a statement notices
+	refused     int  // statements for a group that is not there
 }
 
 // fate of a statement.
@@ -78,6 +81,7 @@ type fakeSide struct {
 	holder *fakeLock
 	start  int
 	down   bool
+	fork   string
 	stolen bool // the lock is not held any more, and the session does not know
 }
 
@@ -88,7 +92,7 @@ func newPair(n int) *pair {
 		p.v.dbs = append(p.v.dbs, fmt.Sprintf("db%03d", i+1))
 	}
 	side := func(which hadr.Side, role hadr.Role) *fakeSide {
-		return &fakeSide{v: &p.v, which: which, role: role, mode: hadr.ModeAsynchronous, log: 100, start: 1}
+		return &fakeSide{v: &p.v, which: which, role: role, mode: hadr.ModeAsynchronous, log: 100, start: 1, fork: "fork"}
 	}
 	p.v.side = map[hadr.Side]*fakeSide{hadr.Source: side(hadr.Source, hadr.RolePrimary), hadr.Target: side(hadr.Target, hadr.RoleSecondary)}
 	return p
@@ -176,6 +180,9 @@ func (v *servers) land(k cutover.Kind, which hadr.Side) {
 			return
 		}
 		s.role = hadr.RolePrimary
+		if v.forks {
+			s.fork = "fork of " + string(which)
+		}
 		if o.role == hadr.RolePrimary {
 			v.errs = append(v.errs, "two primaries")
 		}
@@ -236,7 +243,7 @@ func (s *fakeSide) reading(began time.Time, w Want) *hadr.Reading {
 	}
 	r := &hadr.Reading{
 		Side: s.which, Began: began, Ended: time.Now(), Identity: s.identity(),
-		DAG: hadr.Group{Found: true, GroupID: "dag-guid", Name: "DAG", Role: s.role, RSSTC: hadr.Some(s.rsstc), SequenceNumber: hadr.Some[int64](7),
+		DAG: hadr.Group{Found: true, GroupID: fakeGroup, Name: "DAG", Role: s.role, RSSTC: hadr.Some(s.rsstc), SequenceNumber: hadr.Some[int64](7),
 			Members: []hadr.Member{member(hadr.Source, "tcp://onprem:5022"), member(hadr.Target, "tcp://azure:5022")}},
 		Local: hadr.Group{Found: true, GroupID: "ag-" + string(s.which), Name: ags[s.which], Role: hadr.RolePrimary, RSSTC: hadr.Some[int64](0),
 			Contained: hadr.Some(false), SequenceNumber: hadr.Some[int64](3),
@@ -266,7 +273,7 @@ func (s *fakeSide) reading(began time.Time, w Want) *hadr.Reading {
 			d.LogUsed, d.LogSize = hadr.Some[int64](1<<20), hadr.Some[int64](1<<30)
 		}
 		if w.Lineage {
-			d.Lineage = &hadr.Lineage{FamilyGUID: "family", ForkGUID: "fork"}
+			d.Lineage = &hadr.Lineage{FamilyGUID: "family", ForkGUID: s.fork}
 		}
 		if s.role == hadr.RolePrimary && o.role == hadr.RoleSecondary {
 			sync := hadr.Synchronizing
@@ -288,8 +295,15 @@ func (s *fakeSide) identity() hadr.Identity {
 
 func (s fakeServer) Close() error { return nil }
 
-func (s fakeServer) ClearRequired(context.Context) error {
+// fakeGroup is the id of the pair's distributed group.
+const fakeGroup = "dag-guid"
+
+func (s fakeServer) ClearRequired(_ context.Context, group string) error {
 	return s.with("clear required", func(side *fakeSide) error {
+		if side.v.elsewhere && group != "" || !side.v.elsewhere && group != fakeGroup {
+			side.v.refused++
+			return fakeErr("clear required", sqlserver.ClassGuardRefused, "another group")
+		}
 		return side.v.carry(s.p, cutover.Statement{Kind: cutover.ReleaseSecondary, Side: s.which})
 	})
 }

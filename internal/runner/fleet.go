@@ -24,8 +24,8 @@ type Fleet struct {
 	servers     []Server // those that Close closes
 }
 
-// OpenFleet makes a Fleet of every DAG of the configuration, over real servers. It
-// connects to nothing before Start. Close closes the servers too; the journal
+// OpenFleet makes a Fleet of every DAG of the configuration, over real servers,
+// and of those that only an unfinished run in the journal speaks of. It connects to nothing before Start. Close closes the servers too; the journal
 // is the caller's.
 func OpenFleet(cfg *config.Config, j journal.Journal, log *slog.Logger) (*Fleet, error) {
 	var cs []*Controller
@@ -53,7 +53,11 @@ func OpenFleet(cfg *config.Config, j journal.Journal, log *slog.Logger) (*Fleet,
 		}
 		cs = append(cs, c)
 	}
-	f := NewFleet(cs...)
+	gone, err := absent(cfg, j, log)
+	if err != nil {
+		return fail(err)
+	}
+	f := NewFleet(append(cs, gone...)...)
 	f.servers = servers
 	return f, nil
 }

@@ -81,15 +81,54 @@ func (c *Controller) traced(next *cutover.TraceStep) {
 	c.step = next
 }
 
+// exit is what a person can type when the engine does not go on, and what must be
+// true before.
+type exit struct {
+	before     []string
+	statements []cutover.Statement
+}
+
+// wayOut is the exit of a run of ours: RSSTC=0 where it may stand, and after S2
+// the way back. Once S3 on the target may have been sent there is none that is
+// safe to type without both sides being read.
+func wayOut(p *cutover.Plan, i cutover.Intent) (e exit) {
+	demoted := mayBeSent(i, cutover.Demote)
+	if promoted(i) || !demoted && !required(i) {
+		return e
+	}
+	want := []cutover.Kind{cutover.ReleaseSecondary}
+	e.before = []string{"the webhook is stopped: its engine goes on by itself as soon as it can, and must not act beside a hand"}
+	if demoted {
+		want = append(want, cutover.Promote)
+		e.before = append(e.before, "on the target the role of the distributed group reads SECONDARY, now, and nobody is about to send S3 there",
+			"on the source the role reads SECONDARY and its SQL Server log shows no failover in progress; where it reads PRIMARY only RSSTC=0 is needed")
+	} else {
+		e.before = append(e.before, "on the source the role of the distributed group reads PRIMARY and its RSSTC is not 0")
+	}
+	for _, k := range want {
+		if st, ok := p.Statement(k, hadr.Source); ok {
+			e.statements = append(e.statements, st)
+		}
+	}
+	return e
+}
+
 // trouble is a page about ourselves: it needs no server and no journal.
 func (c *Controller) trouble(id, text string, conditions ...string) {
+	switch {
+	case c.refusal != "" || c.dry != nil || c.run == nil && !c.orphan:
+		c.exit = exit{} // the refusal's own page names what there is
+	case c.run != nil:
+		c.exit = wayOut(&c.run.plan, c.run.intent)
+	}
+	conditions = append(conditions, c.exit.before...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := time.Now()
 	if c.fault != nil && c.fault.ID == id {
 		at = c.fault.At
 	}
-	c.fault = &Page{ID: id, Run: c.base.Run, At: at, Text: text, Conditions: conditions}
+	c.fault = &Page{ID: id, Run: c.base.Run, At: at, Text: text, Conditions: conditions, Statements: statementViews(c.exit.statements)}
 }
 
 func (c *Controller) untrouble(id string) {

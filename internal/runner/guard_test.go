@@ -2,6 +2,8 @@ package runner
 
 import (
 	"context"
+	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -173,22 +175,110 @@ func TestTwoMovesOfOneAG(t *testing.T) {
 // TestPhaseAfterTheEnd: the split watch, then ended until acknowledged.
 func TestPhaseAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t).start().arm(false).fire()
+		r := newRig(t)
+		r.p.with(func(v *servers) { v.forks = true })
+		r.start().arm(false).fire()
 		defer r.close()
-		want := func(phase string) {
+		want := func(phase, reason string) {
 			t.Helper()
 			time.Sleep(6 * time.Second)
-			if s := r.c.Status(); s.Phase != phase || s.PhaseSince.IsZero() || s.LastOutcome != "done" {
+			s := r.c.Status()
+			if said := regexp.MustCompile(`\d{8}T\d{6}Z-\w+|\d{4}-\S+Z`).ReplaceAllString(s.Reason, "…"); said != reason {
+				t.Errorf("phase %s, reason %q, want %q", s.Phase, said, reason)
+			}
+			res, err := r.c.Check(t.Context())
+			if err != nil || strings.Contains(res.Status.Reason, "seed it again") {
+				t.Errorf("check: %v, %s", err, res.Status.Reason)
+			}
+			for _, g := range append(res.Gates, s.Gates...) {
+				if g.Name == "lineage" && (g.State == GateOpen || !strings.HasSuffix(g.Reason, "nothing is to be seeded because of this")) {
+					t.Errorf("lineage is %s: %s", g.State, g.Reason)
+				}
+			}
+			if s.Phase != phase || s.PhaseSince.IsZero() || s.LastOutcome != "done" {
 				t.Errorf("phase %s since %s, want %s", s.Phase, s.PhaseSince, phase)
 			}
 		}
-		want("watch")
+		const moved = "run … ended: done; the target is PRIMARY and the source SECONDARY, so nothing is left to move"
+		want("watch", moved+"; two primaries are looked for until …; acknowledge it with: cutover_webhook acknowledge erp")
 		time.Sleep(time.Minute)
-		want("ended")
+		want("ended", moved+"; acknowledge it with: cutover_webhook acknowledge erp")
 		if err := r.c.Acknowledge(t.Context(), Request{By: "anna"}); err != nil {
 			t.Fatal(err)
 		}
-		want("idle")
+		want("idle", moved)
+		r.close()
+		r.start()
+		want("idle", moved)
+	})
+}
+
+// TestReasonAfterAnAbort: once somebody has seen it and arms again, the reason is
+// what the next run waits for.
+func TestReasonAfterAnAbort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.h.fail("quiesce", errors.New("exit status 1"))
+		r.start().arm(false).fire()
+		defer r.close()
+		r.wantOutcome("aborted")
+		time.Sleep(6 * time.Second)
+		if s := r.c.Status(); !strings.Contains(s.Reason, "ended: aborted; ") || !strings.HasSuffix(s.Reason, "cutover_webhook acknowledge erp") || strings.Contains(s.Reason, "PRIMARY") {
+			t.Errorf("phase %s, reason %q", s.Phase, s.Reason)
+		}
+		if err := r.c.Acknowledge(t.Context(), Request{By: "anna"}); err != nil {
+			t.Fatal(err)
+		}
+		r.c.LeaseSeen(Alert{Name: "A"}, time.Now())
+		r.arm(false)
+		time.Sleep(6 * time.Second)
+		if s := r.c.Status(); !strings.Contains(s.Reason, "gate alert_lease is closed") {
+			t.Errorf("armed, and the reason is %q", s.Reason)
+		}
+	})
+}
+
+// TestRefusalListsStartGates: what only S2 waits for is not said to keep a run
+// from starting.
+func TestRefusalListsStartGates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t).start().arm(false)
+		defer r.close()
+		r.p.with(func(v *servers) { v.link = false })
+		_, err := r.c.Run(t.Context(), Request{By: "anna"})
+		if err == nil || !strings.Contains(err.Error(), "link is closed") || strings.Contains(err.Error(), "drained") || strings.Contains(err.Error(), "quiet is") {
+			t.Errorf("refused with %v", err)
+		}
+	})
+}
+
+// TestReleaseNamesThePlansGroup: RSSTC=0 outside the lock is meant for the group
+// of the plan, also where the journal cannot be written and where a bug stopped
+// the round; behind a changed DSN another group is left alone.
+func TestReleaseNamesThePlansGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.p.onStatement(func(v *servers, st cutover.Statement) fate {
+			if st.Kind == cutover.RequireSecondary {
+				v.elsewhere = true
+			}
+			return fate{lands: true}
+		})
+		r.start().arm(false)
+		r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
+		time.Sleep(time.Minute)
+		var refused int
+		r.p.with(func(v *servers) {
+			refused, v.elsewhere = v.refused, false
+			if v.side[hadr.Source].rsstc != 1 {
+				t.Error("RSSTC=0 reached another group")
+			}
+		})
+		if refused == 0 {
+			t.Error("RSSTC=0 was never tried")
+		}
+		r.fire()
+		r.close()
 	})
 }
 

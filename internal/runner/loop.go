@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -16,15 +14,16 @@ import (
 )
 
 const (
-	minPoll   = time.Millisecond       // between rounds that only wait
-	hotPoll   = 40 * time.Millisecond  // the same, at most, while nobody can write
-	watchPoll = time.Second            // during the split watch
-	retryPoll = 100 * time.Millisecond // after an action that was not accepted
-	sickPoll  = time.Second            // while the journal cannot be written
-	heldCheck = 3 * time.Second        // for the server's answer whether the lock is ours
-	hotCheck  = 100 * time.Millisecond // the same, beyond the reading that it runs beside
-	evidence  = 2 * time.Second        // how old what S2 and S3 rest on may be when they are sent, beyond the reading itself
-	sweepPoll = 10 * time.Second       // between tries to drop what an ended run of ours left in master
+	minPoll    = time.Millisecond       // between rounds that only wait
+	hotPoll    = 40 * time.Millisecond  // the same, at most, while nobody can write
+	watchPoll  = time.Second            // during the split watch
+	retryPoll  = 100 * time.Millisecond // after an action that was not accepted
+	sickPoll   = time.Second            // while the journal cannot be written
+	heldCheck  = 3 * time.Second        // for the server's answer whether the lock is ours
+	hotCheck   = 100 * time.Millisecond // the same, beyond the reading that it runs beside
+	evidence   = 2 * time.Second        // how old what S2 and S3 rest on may be when they are sent, beyond the reading itself
+	refusalLog = time.Minute            // between lines about a run that is not taken up
+	sweepPoll  = 10 * time.Second       // between tries to drop what a run of ours that is over left in master
 )
 
 // everything a reading can contain.
@@ -56,12 +55,13 @@ func (c *Controller) loop() {
 	}
 }
 
-// mayStop reports that the loop was asked to end and that no run needs it.
+// mayStop reports that the loop was asked to end and that no run needs it. One
+// that a bug threw out of memory does: the next round takes it up again.
 func (c *Controller) mayStop() bool {
 	c.mu.Lock()
 	closing := c.closing
 	c.mu.Unlock()
-	return closing && (c.run == nil || c.refusal != "")
+	return closing && !c.orphan && (c.run == nil || c.refusal != "")
 }
 
 // round is one turn: observe, decide, journal, act, record, journal. It gives
@@ -81,6 +81,10 @@ func (c *Controller) round() time.Duration {
 		if c.takenOver(obs, now) {
 			return c.end()
 		}
+		if now.Sub(c.told) >= refusalLog {
+			c.told = now
+			c.log.Error("a human is needed", "code", "resume", "run", c.run.head.ID, "phase", c.run.intent.Phase, "text", c.refusal)
+		}
 		c.publish(obs, cutover.Plan{Settings: settings(c.o.DAG, false)}, nil, cutover.Decision{Action: cutover.ActionWait, Reason: c.refusal}, now)
 		return c.o.IdlePoll
 	}
@@ -98,7 +102,7 @@ func (c *Controller) round() time.Duration {
 			}
 		}
 	}
-	d := cutover.Decide(plan, intent, obs, now)
+	d := c.o.decide(plan, intent, obs, now)
 	c.want = d.Want
 	if c.run == nil {
 		c.rest = d.Intent
@@ -115,7 +119,7 @@ func (c *Controller) round() time.Duration {
 		manual.reply <- startReply{err: c.notStarted(manual, planErr, d)}
 	}
 	if c.run == nil {
-		c.sweepEnded(now)
+		c.sweep(now)
 		return c.idle(d)
 	}
 	if bad := cutover.Audit(&c.run.plan, c.run.intent, &obs, d); len(bad) > 0 {
@@ -177,7 +181,7 @@ func (c *Controller) demoted() bool {
 // observe reads both sides in sequence, source first unless the last decision
 // wanted it otherwise, and adds what no server knows.
 func (c *Controller) observe(manual *manualStart) cutover.Observation {
-	obs := cutover.Observation{Began: time.Now()}
+	obs := cutover.Observation{Began: time.Now(), Resumed: c.resumed}
 	want := Want{Want: c.want, Log: !c.demoted()}
 	if manual != nil {
 		want = everything
@@ -296,75 +300,6 @@ func (c *Controller) lockState(s hadr.Side, r *hadr.Reading, beside <-chan bool)
 	return cutover.LockHeld
 }
 
-// begin starts a run: the arming is spent and the intent written in one
-// transaction, and nothing is touched before that is on disk.
-func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover.Decision, manual *manualStart, now time.Time) time.Duration {
-	reply := func(run string, err error) {
-		if manual != nil {
-			manual.reply <- startReply{run, err}
-		}
-	}
-	if obs.Outside.Armed == nil { // Decide does not start then; a second look costs nothing
-		reply("", &Refused{Op: "run", DAG: c.Name(), Why: "nothing is armed", Remedy: "arm it first"})
-		return c.o.IdlePoll
-	}
-	arming := *obs.Outside.Armed
-	id := c.o.newRun(now)
-	intent := cutover.Begin(plan, id, arming, obs.Outside.Approvals, now)
-	doc, err := json.Marshal(plan)
-	if err != nil {
-		reply("", fmt.Errorf("runner: %s: write the plan down: %w", c.Name(), err))
-		return c.o.IdlePoll
-	}
-	c.mu.Lock()
-	state := c.state
-	c.mu.Unlock()
-	head := journal.Run{
-		ID: id, DAG: c.Name(), Kind: string(KindCutover), Mode: string(c.Mode()), Generation: arming.Generation,
-		PlanHash: plan.Hash(), Plan: doc, Arming: state.Arming, Approvals: state.Approvals,
-		StartedBy: "alert " + obs.Outside.LeaseFrom, Started: now.UTC(),
-	}
-	if manual != nil {
-		head.StartedBy = obs.Outside.LeaseFrom
-	}
-	if plan.Drill {
-		head.Kind = string(KindDrill)
-	}
-	text := fmt.Sprintf("%s started by %s, armed by %s", head.Kind, head.StartedBy, arming.By)
-	err = c.o.Journal.Begin(head, intent,
-		journal.NewEvent(now, "run", text, nil), journal.NewEvent(now, "verdicts", "all gates at the start", d.Verdicts))
-	switch {
-	case errors.Is(err, journal.ErrSpent), errors.Is(err, journal.ErrUnfinished):
-		// Somebody disarmed it meanwhile, or an earlier Begin was written
-		// though its answer was an error.
-		reply("", &Refused{Op: "run", DAG: c.Name(), Why: err.Error(), Remedy: "arm it again"})
-		return c.reload()
-	case err != nil:
-		reply("", err)
-		return c.journalFailed(err, obs)
-	}
-	c.well()
-	written, _ := json.Marshal(intent) // the journal has just done the same
-	c.run = &activeRun{head: head, plan: plan, intent: intent, written: written, manual: manual != nil}
-	c.gates = map[cutover.Gate]cutover.GateState{}
-	if c.dry != nil {
-		c.dry.reset()
-	}
-	c.mu.Lock()
-	c.intent, c.lastRun, c.busy = intent, head, groups(plan)
-	if c.state.Arming != nil && c.state.Arming.Generation == arming.Generation {
-		spent := *c.state.Arming
-		spent.Spent = id
-		c.state.Arming = &spent
-	}
-	c.base.Run, c.base.RunKind, c.base.RunStarted = id, Kind(head.Kind), head.Started
-	c.mu.Unlock()
-	reply(id, nil)
-	c.log.Info("a run began", "run", id, "kind", head.Kind, "mode", head.Mode, "plan", head.PlanHash, "by", head.StartedBy)
-	c.emit("run", text)
-	return 0
-}
-
 // reload takes the journal's word for what is armed and unfinished.
 func (c *Controller) reload() time.Duration {
 	state, err := c.o.Journal.State(c.Name())
@@ -396,11 +331,13 @@ func (c *Controller) put(next cutover.Intent, events ...journal.Event) error {
 		return err
 	}
 	if len(events) == 0 && bytes.Equal(b, c.run.written) {
+		c.resumed = false
 		return nil
 	}
 	if err := c.o.Journal.Put(c.run.head.ID, next, events...); err != nil {
 		return err
 	}
+	c.resumed = false
 	c.well()
 	before := c.run.intent.Phase
 	c.run.intent, c.run.written = next, b
@@ -447,7 +384,7 @@ func (c *Controller) unfence(r *hadr.Reading) {
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.o.StatementTimeout)
 	defer cancel()
-	if err := c.side[hadr.Source].ClearRequired(ctx); err != nil {
+	if err := c.side[hadr.Source].ClearRequired(ctx, c.run.plan.GroupID); err != nil {
 		c.log.Error("RSSTC=0 on the source failed", "run", c.run.head.ID, "error", err)
 	}
 }
@@ -460,35 +397,4 @@ func mayBeSent(i cutover.Intent, k cutover.Kind) bool {
 	return slices.ContainsFunc(i.Sent, func(s cutover.Sent) bool {
 		return s.Statement.Kind == k && s.Outcome != cutover.SentRefused
 	})
-}
-
-// notStarted says which gates kept a run from starting.
-func (c *Controller) notStarted(m *manualStart, planErr error, d cutover.Decision) error {
-	op := "run"
-	if m.drill {
-		op = "drill"
-	}
-	r := &Refused{Op: op, DAG: c.Name(), Wait: true, Remedy: "see check for every gate"}
-	if c.run != nil {
-		r.Why, r.Remedy = "run "+c.run.head.ID+" has not ended", "wait for its end"
-		return r
-	}
-	if planErr != nil {
-		r.Why = "there is no plan: " + planErr.Error()
-		return r
-	}
-	var closed []string
-	for _, v := range d.Verdicts {
-		if !v.Open() {
-			closed = append(closed, fmt.Sprintf("%s is %s (%s)", v.Gate, v.State, v.Reason))
-			if v.State == cutover.GateClosed && !v.WaitingHelps {
-				r.Wait = false
-			}
-		}
-	}
-	r.Why = strings.Join(closed, "; ")
-	if r.Why == "" {
-		r.Why = d.Reason
-	}
-	return r
 }

@@ -29,7 +29,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	p("| distributed availability group | %s |", md(r.Group))
 	p("| source | %s on %s, SQL Server %s |", md(r.Source.AG), md(r.Source.ServerName), md(r.Source.Version))
 	p("| target | %s on %s, SQL Server %s |", md(r.Target.AG), md(r.Target.ServerName), md(r.Target.Version))
-	p("| started | %s by %s |", stamp(r.Started), md(r.StartedBy))
+	p("| started | %s (%s) |", stamp(r.Started), md(r.StartedBy))
 	p("| ended | %s |", stamp(r.Ended))
 	if r.Mode != ModeExecute {
 		p("| write-unavailable time | none: nothing was touched |")
@@ -58,6 +58,15 @@ func (r *Report) Markdown(w io.Writer) error {
 	}
 	for _, l := range r.Left {
 		p("- %s", md(l))
+	}
+
+	if len(r.Unconfirmed) > 0 {
+		p("\n## Not confirmed by public documentation, and found out by this drill\n")
+		p("| step | |")
+		p("|---|---|")
+		for _, u := range r.Unconfirmed {
+			p("| %s | %s |", md(u.Step), md(u.Text))
+		}
 	}
 
 	p("\n## Statements\n")

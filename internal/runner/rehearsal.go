@@ -87,7 +87,7 @@ func (s *rehearsed) Read(ctx context.Context, w Want) (*hadr.Reading, error) {
 func (s *rehearsed) Lock(context.Context, string) (Lock, error) { return &rehearsedLock{s}, nil }
 func (s *rehearsed) Close() error                               { return s.real.Close() }
 
-func (s *rehearsed) ClearRequired(context.Context) error {
+func (s *rehearsed) ClearRequired(context.Context, string) error {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	if s.side == hadr.Source {

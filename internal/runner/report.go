@@ -37,18 +37,23 @@ type Report struct {
 	WriteUnavailableFrom time.Time `json:"write_unavailable_from,omitzero"`
 	WriteUnavailableTo   time.Time `json:"write_unavailable_to,omitzero"`
 
-	Phases     []ReportPhase        `json:"phases"`
-	Statements []ReportStatement    `json:"statements"`
-	Hooks      []ReportHook         `json:"hooks,omitempty"`
-	Proof      *cutover.Proof       `json:"proof,omitempty"`
-	GoingBack  *cutover.GoingBack   `json:"going_back,omitempty"`
-	Verdicts   []ReportVerdicts     `json:"verdicts"` // every gate, at the start and before S2 and S3
-	Changes    []ReportEvent        `json:"verdict_changes"`
-	Pages      []cutover.PageTime   `json:"pages,omitempty"`
-	Notes      []cutover.Note       `json:"notes,omitempty"`
-	Left       []string             `json:"left_to_do,omitempty"`
-	Events     []ReportEvent        `json:"events"`
-	Old        map[hadr.Side]string `json:"modes_before,omitempty"`
+	Phases     []ReportPhase      `json:"phases"`
+	Statements []ReportStatement  `json:"statements"`
+	Hooks      []ReportHook       `json:"hooks,omitempty"`
+	Proof      *cutover.Proof     `json:"proof,omitempty"`
+	GoingBack  *cutover.GoingBack `json:"going_back,omitempty"`
+	Verdicts   []ReportVerdicts   `json:"verdicts"` // every gate, at the start and before S2 and S3
+	Changes    []ReportEvent      `json:"verdict_changes"`
+	Pages      []cutover.PageTime `json:"pages,omitempty"`
+	Notes      []cutover.Note     `json:"notes,omitempty"`
+	Left       []string           `json:"left_to_do,omitempty"`
+	Events     []ReportEvent      `json:"events"`
+
+	// Unconfirmed is what a drill said at its start that its steps rest on
+	// though no public documentation states it.
+	Unconfirmed []cutover.Unconfirmed `json:"unconfirmed,omitempty"`
+
+	Old map[hadr.Side]string `json:"modes_before,omitempty"`
 }
 
 // ReportPhase is how long a phase took.
@@ -208,6 +213,8 @@ func (r *Report) event(e journal.Event) {
 			out.Gates = append(out.Gates, Gate{Name: string(v.Gate), State: GateState(v.State), Reason: v.Reason, EvidenceAge: v.EvidenceAge.Seconds(), WaitingHelps: v.WaitingHelps})
 		}
 		r.Verdicts = append(r.Verdicts, out)
+	case "unconfirmed":
+		_ = json.Unmarshal(e.Data, &r.Unconfirmed) // the line itself stays
 	case "hook":
 		var h hookEvent
 		if json.Unmarshal(e.Data, &h) != nil || h.Output == "" {

@@ -199,6 +199,9 @@ func (c *Controller) Arm(ctx context.Context, r ArmRequest) (Arming, error) {
 	var out journal.Arming
 	text := because(fmt.Sprintf("armed by %s until %s, plan %.12s", r.By, until.UTC().Format(time.RFC3339), hash), r.Reason)
 	err = c.change(op, r.Request, text, func(s *journal.State) error {
+		if id := c.underWay(); id != "" { // it began while both sides were read
+			return c.refuse(op, "run "+id+" has not ended", "wait for its end")
+		}
 		s.Generation++
 		out = journal.Arming{By: r.By, Reason: r.Reason, At: now.UTC(), Until: until.UTC(), Generation: s.Generation, PlanHash: hash, Drill: r.Drill}
 		s.Arming = &out

@@ -29,9 +29,10 @@ type rig struct {
 	dag config.DAG
 	c   *Controller
 
-	render   cutover.Render                          // nil: testRender
-	untraced bool                                    // its rounds are not held against the model
-	steps    guarded[map[string][]cutover.TraceStep] // by run, over every process of this rig
+	render   cutover.Render                                                                      // nil: testRender
+	decide   func(cutover.Plan, cutover.Intent, cutover.Observation, time.Time) cutover.Decision // nil: cutover.Decide
+	untraced bool                                                                                // its rounds are not held against the model
+	steps    guarded[map[string][]cutover.TraceStep]                                             // by run, over every process of this rig
 }
 
 func testDAG() config.DAG {
@@ -72,7 +73,7 @@ func (r *rig) open(source, target Server) {
 	if render == nil {
 		render = testRender
 	}
-	c, err := New(Options{DAG: r.dag, Source: source, Target: target, Journal: r.j, Render: render, hooks: r.h, trace: r.keep})
+	c, err := New(Options{DAG: r.dag, Source: source, Target: target, Journal: r.j, Render: render, decide: r.decide, hooks: r.h, trace: r.keep})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -355,10 +356,50 @@ func TestDrillMovesNothing(t *testing.T) {
 		if slices.Contains(r.p.statements(), "promote target") {
 			t.Error("a drill sent S3 to the target")
 		}
+		wantUnconfirmed(t, r, rep)
 		if !slices.Equal(r.h.names(), []string{"quiesce", "unquiesce"}) {
 			t.Errorf("hooks %v", r.h.names())
 		}
 	})
+}
+
+// wantUnconfirmed: a drill says, before it touches anything, which of its steps
+// rest on what nobody documents, and its report keeps it.
+func wantUnconfirmed(t *testing.T, r *rig, rep *Report) {
+	t.Helper()
+	rec, err := r.j.Load(rep.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := decodePlan(rec.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := plan.Unconfirmed()
+	if len(want) == 0 || !slices.Equal(rep.Unconfirmed, want) {
+		t.Errorf("the report has %v, want %v", rep.Unconfirmed, want)
+	}
+	var b bytes.Buffer
+	if err := rep.Markdown(&b); err != nil {
+		t.Fatal(err)
+	}
+	said := slices.IndexFunc(rec.Events, func(e journal.Event) bool { return e.Kind == "unconfirmed" })
+	touched := slices.IndexFunc(rec.Events, func(e journal.Event) bool { return e.Kind == "lock" })
+	if said < 0 || touched < said {
+		t.Fatalf("said in event %d, the first lock is in event %d", said, touched)
+	}
+	for _, u := range want {
+		if !strings.Contains(rec.Events[said].Text, u.Step+": "+u.Text) || !strings.Contains(b.String(), "| "+u.Step+" | "+u.Text+" |") {
+			t.Errorf("not said: %v", u)
+		}
+	}
+	if strings.Contains(b.String(), "by run by") {
+		t.Error("by run by")
+	}
+	res, err := r.c.Plan(t.Context(), true)
+	if err != nil || !slices.Equal(res.Unconfirmed, want) {
+		t.Errorf("the plan has %v (%v)", res.Unconfirmed, err)
+	}
 }
 
 func TestOneArmingOneRun(t *testing.T) {

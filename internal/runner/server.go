@@ -18,7 +18,9 @@ type Server interface {
 	// Lock takes the side's lock without waiting for another holder.
 	Lock(ctx context.Context, resource string) (Lock, error)
 	// ClearRequired sends RSSTC=0 in a session of its own; it may be repeated.
-	ClearRequired(ctx context.Context) error
+	// group is the distributed group's id as the plan has it: nothing is sent to
+	// another group of the same name.
+	ClearRequired(ctx context.Context, group string) error
 	Close() error
 }
 

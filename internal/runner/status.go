@@ -144,6 +144,9 @@ func (c *Controller) publish(obs cutover.Observation, plan cutover.Plan, planErr
 	if d.Page != nil {
 		s.Pages = append(s.Pages, pageView(pageOf(d.Page, s.Run, now)))
 	}
+	if c.run == nil && d.Page == nil && planErr == nil && c.sick == nil {
+		s.Reason = cmp.Or(c.restReason(&s, now), s.Reason)
+	}
 	var predicted *float64
 	if r := obs.Source.Reading; r != nil && r.DAG.Role == hadr.RolePrimary {
 		if d, ok := cutover.Predict(plan, r, obs.Target.Reading); ok {
@@ -167,52 +170,6 @@ func (c *Controller) publish(obs cutover.Observation, plan cutover.Plan, planErr
 		c.heard = now
 		c.emit("reading", s.Reason)
 	}
-}
-
-// restPhase is where a DAG without a run stands: the split watch after a run,
-// then "ended" until somebody has acknowledged it.
-func (c *Controller) restPhase(now time.Time) cutover.Phase {
-	c.mu.Lock()
-	unacknowledged := c.state.Unacknowledged != ""
-	c.mu.Unlock()
-	switch {
-	case now.Before(c.watch):
-		return cutover.PhaseWatch
-	case unacknowledged:
-		return cutover.PhaseEnded
-	}
-	return cutover.PhaseIdle
-}
-
-// idlePage logs a page that stands without a run, once.
-func (c *Controller) idlePage(p *cutover.Page, now time.Time) {
-	key := ""
-	if p != nil && c.run == nil {
-		key = p.Code
-	}
-	if key == c.paged {
-		return
-	}
-	c.paged = key
-	if key == "" {
-		return
-	}
-	c.log.Error("a human is needed", "code", p.Code, "text", p.Text)
-	e := journal.NewEvent(now, "page", p.Text, p)
-	var err error
-	c.mu.Lock()
-	last := c.lastRun.ID
-	c.mu.Unlock()
-	if last != "" && now.Before(c.watch) {
-		err = c.o.Journal.Append(last, e) // what the split watch found belongs to the run
-	} else {
-		_, err = c.o.Journal.Update(c.Name(), func(*journal.State) error { return nil }, e)
-	}
-	if err != nil {
-		c.log.Error("the page could not be journalled", "error", err)
-		c.paged = "" // again in the next round
-	}
-	c.emit("page", p.Text)
 }
 
 // describe is the part of a Status that both readings tell.
@@ -406,7 +363,7 @@ func pageView(p journal.Page) Page {
 
 // planResult is a plan for people.
 func (c *Controller) planResult(p cutover.Plan, now time.Time) PlanResult {
-	out := PlanResult{DAG: p.DAG, Group: p.Group, At: now, Hash: p.Hash(), Drill: p.Drill, Mode: c.Mode(), Databases: p.Databases, Document: p}
+	out := PlanResult{DAG: p.DAG, Group: p.Group, At: now, Hash: p.Hash(), Drill: p.Drill, Mode: c.Mode(), Databases: p.Databases, Unconfirmed: p.Unconfirmed(), Document: p}
 	for i, s := range p.Steps() {
 		step := Step{Number: i, Text: s.Number + ": " + s.Text, Statement: statementViews(s.Statements)}
 		for _, h := range s.Hooks {

@@ -356,15 +356,42 @@ func TestClearRequiredNeedsNobody(t *testing.T) {
 	if _, err := src.Read(within(t, 50*time.Millisecond), Want{}); reasonOf(err) != ReasonTimeout {
 		t.Errorf("%v", err)
 	}
-	if err := src.ClearRequired(soon(t)); err != nil {
+	if err := src.ClearRequired(soon(t), r.DAG.GroupID); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "RSSTC reads 0", func() bool {
 		r, err := src.Read(soon(t), Want{})
 		return err == nil && r.DAG.RSSTC == hadr.Some[int64](0)
 	})
-	if err := src.ClearRequired(soon(t)); err != nil {
+	if err := src.ClearRequired(soon(t), r.DAG.GroupID); err != nil {
 		t.Errorf("again: %v", err)
+	}
+}
+
+// RSSTC=0 goes to the group of the plan: to no other one of the same name, and by
+// its name alone only where nobody knows the id.
+func TestClearRequiredOnAnotherGroup(t *testing.T) {
+	l, src, _ := pair(t, lab.Options{})
+	if err := l.Control().RSSTC(lab.Source, 1); err != nil {
+		t.Fatal(err)
+	}
+	group := read(t, src, Want{}).DAG.GroupID
+	for _, other := range []string{"0c1d2e3f-0000-4000-8000-0123456789ab", "not a GUID", "' OR 1 = 1 --"} {
+		if err := src.ClearRequired(soon(t), other); classOf(err) != ClassGuardRefused || !surely(err) {
+			t.Errorf("group %q: %v", other, err)
+		}
+		if r := read(t, src, Want{}); r.DAG.RSSTC != hadr.Some[int64](1) {
+			t.Errorf("group %q: RSSTC reads %v", other, r.DAG.RSSTC)
+		}
+	}
+	for _, same := range []string{group, strings.ToUpper(group), ""} {
+		if err := l.Control().RSSTC(lab.Source, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := src.ClearRequired(soon(t), same); err != nil {
+			t.Errorf("group %q: %v", same, err)
+		}
+		eventually(t, "RSSTC reads 0", func() bool { return read(t, src, Want{}).DAG.RSSTC == hadr.Some[int64](0) })
 	}
 }
 
@@ -378,7 +405,7 @@ func TestRequireIsRefusedBefore2022(t *testing.T) {
 	if err := k.Do(soon(t), stmt(t, KindRequire1, "DAG"), guardFor(read(t, src, Want{}), "run-1")); classOf(err) != ClassGuardRefused {
 		t.Errorf("%v", err)
 	}
-	if err := src.ClearRequired(soon(t)); classOf(err) != ClassVersion {
+	if err := src.ClearRequired(soon(t), ""); classOf(err) != ClassVersion {
 		t.Errorf("%v", err)
 	}
 }
@@ -430,7 +457,7 @@ func TestWholeCutover(t *testing.T) {
 	}
 	// There and back: the drill.
 	demote()
-	if err := src.ClearRequired(soon(t)); err != nil {
+	if err := src.ClearRequired(soon(t), read(t, src, Want{}).DAG.GroupID); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "RSSTC reads 0", func() bool { return read(t, src, Want{}).DAG.RSSTC == hadr.Some[int64](0) })

@@ -15,7 +15,8 @@
 // that side's lock, as one batch whose guards come first: if any guard is not
 // surely true the batch throws before it reaches the ALTER. The one exception
 // is Side.ClearRequired, which takes a commit condition back and must work
-// when the pinned session hangs.
+// when the pinned session hangs; its guards are the local role and the
+// distributed group's id.
 //
 // Every error of this package is an *Error. None of them ever holds a password
 // or a connection string.

@@ -1,10 +1,14 @@
 package sqlserver
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +38,9 @@ func parseDSN(dsn, appName string, dialTimeout time.Duration) (target, error) {
 	}
 	cfg, err := msdsn.Parse(dsn)
 	if err != nil {
+		if err := checkCertificate(dsn); err != nil {
+			return target{}, err
+		}
 		// The parser's own text may hold values; none of them is worth the
 		// risk of printing a secret that slipped out of its place.
 		return target{}, errors.New("the DSN cannot be parsed: write sqlserver://user:password@host:1433?encrypt=strict, and special characters of the password as %XX")
@@ -98,6 +105,43 @@ func checkURL(dsn string) error {
 	for k := range u.Query() {
 		if strings.Contains(k, "@") {
 			return errors.New("the DSN holds a ? before its @: write it as %3F")
+		}
+	}
+	return nil
+}
+
+// checkCertificate says which certificate file of a DSN that did not parse is
+// no certificate: the parser reads the files, too. It is nil if they are not
+// to blame.
+func checkCertificate(dsn string) error {
+	_, query, _ := strings.Cut(dsn, "?") // of a URL: in key=value;… no place is sure to be a path
+	values, _ := url.ParseQuery(query)   // what can be read of it
+	for key, values := range values {
+		file := values[0]
+		if key = strings.ToLower(strings.TrimSpace(key)); key != msdsn.Certificate && key != msdsn.ServerCertificate || file == "" {
+			continue
+		}
+		if strings.Contains(file, "@") { // a password may have slid in here
+			file = "(not shown, since it may hold a secret)"
+		}
+		data, err := os.ReadFile(values[0])
+		if err != nil {
+			if pe := (*os.PathError)(nil); errors.As(err, &pe) {
+				err = pe.Err
+			}
+			return fmt.Errorf("certificate %s cannot be read: %w", file, err)
+		}
+		switch strings.ToLower(filepath.Ext(values[0])) {
+		case ".pem":
+			if block, _ := pem.Decode(data); block == nil || block.Type != "CERTIFICATE" {
+				return fmt.Errorf("certificate %s holds no PEM: it begins with -----BEGIN CERTIFICATE-----", file)
+			}
+		case ".cer", ".der":
+			if _, err := x509.ParseCertificate(data); err != nil {
+				return fmt.Errorf("certificate %s is no DER: name a PEM file .pem", file)
+			}
+		default:
+			return fmt.Errorf("certificate %s must be named .pem (PEM), .cer or .der (DER): the driver goes by the name", file)
 		}
 	}
 	return nil

@@ -70,7 +70,8 @@ func TestGoldenGuards(t *testing.T) {
 	golden(t, "guard_promote_end_of_log.sql", guardedBatch(n, "lock/DAG", render(KindPromote), g))
 	g.AtLeast, g.NoProof = nil, true
 	golden(t, "guard_way_back.sql", guardedBatch(n, "lock/DAG", render(KindPromote), g))
-	golden(t, "clear.sql", clearBatch(n, render(KindRequire0)))
+	golden(t, "clear.sql", clearBatch(n, "0c1d2e3f-0000-4000-8000-0123456789ab", render(KindRequire0)))
+	golden(t, "clear_unknown_group.sql", clearBatch(n, "", render(KindRequire0)))
 }
 
 // A column is asked for from the version on that has it, and never before.

@@ -211,13 +211,20 @@ func guardProof(w *guardWriter, local string, g Guard) {
 			"WHERE x.database_name IS NULL")
 }
 
-// clearBatch takes the commit condition back, behind the one guard that it
-// needs no lock for: this instance is PRIMARY of the local AG.
-func clearBatch(n names, stmt Statement) string {
+// clearBatch takes the commit condition back, behind the two guards that need no
+// lock: this instance is PRIMARY of the local AG, and the DAG of that name is the
+// one whose RSSTC was set. group is that one's id, "" if it is not known: then
+// its name has to do, since a source that refuses every commit must not wait for
+// what nobody knows.
+func clearBatch(n names, group string, stmt Statement) string {
 	w := &guardWriter{}
 	w.b.WriteString("SET NOCOUNT ON;\nDECLARE @held int;\nSET @held = 0;\n")
 	w.holds(throwLocalRole, "this instance is not PRIMARY of "+n.ag,
 		"SELECT 1 FROM sys.availability_groups AS g INNER JOIN sys.dm_hadr_availability_replica_states AS s ON s.group_id = g.group_id WHERE g.is_distributed = 0 AND g.name = "+nliteral(n.ag)+" AND s.is_local = 1 AND s.role = 1")
+	if group != "" {
+		w.holds(throwMember, "another group of this name: "+n.group+" is not "+group,
+			"SELECT 1 FROM sys.availability_groups AS g WHERE g.is_distributed = 1 AND g.name = "+nliteral(n.group)+" AND g.group_id = "+literal(group))
+	}
 	fmt.Fprintf(&w.b, "IF @held = %d\nBEGIN\n%s\nEND\nELSE\nBEGIN\nTHROW %d, N'not every guard could be judged', 1;\nEND;\n", w.n, stmt.SQL, throwCount)
 	return w.b.String()
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -335,14 +336,25 @@ func (l *Lock) checkStatement(stmt Statement) error {
 	return nil
 }
 
+// guid is a uniqueidentifier as it is written. Anything else would be an error of
+// conversion on the server, and not a guard.
+var guid = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+
 // ClearRequired sets REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT of the DAG to
 // 0 on the instance that is PRIMARY of the local AG, in a session of its own:
 // it needs neither the lock nor the pinned session nor the reading one, and may
 // be repeated until a reading shows 0. It goes to every configured instance at
 // the same time, so that one that hangs does not delay it; nil means that at
 // least one of them accepted it.
-func (s *Side) ClearRequired(ctx context.Context) error {
+//
+// group is the DAG's group_id as the plan has it. Another group that answers to
+// the same name behind a changed DSN is refused (ClassGuardRefused), and so is an
+// id that is none. "" is an id that nobody knows: the name has to do.
+func (s *Side) ClearRequired(ctx context.Context, group string) error {
 	const op = string(KindRequire0)
+	if group != "" && !guid.MatchString(group) {
+		return &Error{Op: op, DAG: s.opt.DAG, Side: s.opt.Side, Class: ClassGuardRefused, Err: errors.New("the plan's group id is not a GUID")}
+	}
 	list, err := s.list(op)
 	if err != nil {
 		return err
@@ -355,7 +367,7 @@ func (s *Side) ClearRequired(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, in := range list {
-		go func() { results <- s.clearOn(ctx, op, in, stmt) }()
+		go func() { results <- s.clearOn(ctx, op, group, in, stmt) }()
 	}
 	var worst *Error
 	for range list {
@@ -371,7 +383,7 @@ func (s *Side) ClearRequired(ctx context.Context) error {
 	return worst
 }
 
-func (s *Side) clearOn(ctx context.Context, op string, in *instance, stmt Statement) *Error {
+func (s *Side) clearOn(ctx context.Context, op, group string, in *instance, stmt Statement) *Error {
 	sess, err := connect(ctx, in.target)
 	if err != nil {
 		return s.failure(op, in, &connectError{err})
@@ -385,7 +397,7 @@ func (s *Side) clearOn(ctx context.Context, op string, in *instance, stmt Statem
 	var l line
 	_, err = do(ctx, &l, sess.kill, func(ctx context.Context) (struct{}, error) {
 		defer sess.kill()
-		return struct{}{}, sess.exec(ctx, clearBatch(s.names, stmt))
+		return struct{}{}, sess.exec(ctx, clearBatch(s.names, group, stmt))
 	})
 	if err == nil {
 		return nil

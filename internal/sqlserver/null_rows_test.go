@@ -31,15 +31,6 @@ type table struct {
 // the order of their statements.
 type tables []*table
 
-func (ts tables) of(part string) *table {
-	for _, t := range ts {
-		if t.part == part {
-			return t
-		}
-	}
-	return nil
-}
-
 // statements are all that is selected for a reading, by part.
 func statements() (out []struct{ part, sql string }) {
 	add := func(part, sql string) { out = append(out, struct{ part, sql string }{part, sql}) }
