@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -80,6 +81,9 @@ func (c *client) call(ctx context.Context, method, path string, query url.Values
 		var ue *url.Error
 		if errors.As(err, &ue) {
 			err = ue.Err
+		}
+		if untrusted := (*tls.CertificateVerificationError)(nil); errors.As(err, &untrusted) {
+			return fmt.Errorf("the certificate of %s is not trusted: %w; give its CA with --http.config.file (tls_config: {ca_file: …})", c.base, untrusted.Err)
 		}
 		return fmt.Errorf("%s does not answer: %w; is cutover_webhook serve running there, and is --url right?", c.base, err)
 	}

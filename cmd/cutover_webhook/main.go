@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
@@ -35,18 +36,26 @@ The server:
   cutover_webhook serve --config.file=dag.yml --web.config.file=web.yml
 
 Look first; this only reads, and needs no server:
-  cutover_webhook check erp --config.file=dag.yml     every gate, with its reason
-  cutover_webhook plan  erp --config.file=dag.yml     every statement, and the hash that people approve
+  cutover_webhook check erp --config.file=dag.yml   every gate, with its reason
+  cutover_webhook plan  erp --config.file=dag.yml   every statement, and its hash
 
 Then, through the server (--url, and --http.config.file for the credentials):
-  arm, approve                     allow one run of exactly this plan; the alert starts it
-  run, drill                       start it by hand, or measure the outage without moving anything
-  hold, release, rollback, disarm  stop, go on, go back, take the permission away
-  status, report, acknowledge      what is going on, the evidence, and the end of the cooldown
+  arm, approve         allow one run of exactly this plan; the alert starts it
+  run, drill           start it by hand; measure the outage, nothing moved
+  hold, release        stop before the next step, go on
+  rollback, disarm     go back, take the permission away
+  status, report       what goes on, the evidence
+  acknowledge          the end was seen: the cooldown is over
+
+cutover_webhook COMMAND --help has examples.
 
 Dry run is the default: without "mode: execute" in the configuration nothing is ever sent but reads.
 
 Exit codes: 0 done or open, 1 error, 2 configuration, 3 wait, 4 never by waiting, 5 rolled back, 6 needs a human.`
+
+// usage is kingpin's own, and a command's examples below its text.
+var usage = strings.Replace(kingpin.DefaultUsageTemplate, `{{template "FormatUsage" .Context.SelectedCommand}}`,
+	`{{template "FormatUsage" .Context.SelectedCommand}}{{with .Context.SelectedCommand.HelpLong}}{{"\n"}}{{.|Wrap 0}}{{end}}`, 1)
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
@@ -70,6 +79,7 @@ func exitOnly(code int) error {
 // cli is what every verb shares.
 type cli struct {
 	out, err   io.Writer
+	width      int // of the terminal that out is; 0: it is none
 	configFile string
 	client     clientFlags
 	format     string
@@ -78,11 +88,12 @@ type cli struct {
 
 // run is main without the process, so that tests can call it.
 func run(args []string, stdout, stderr io.Writer) int {
-	c := &cli{out: stdout, err: stderr}
+	c := &cli{out: stdout, err: stderr, width: widthOf(stdout, os.Getenv("COLUMNS"))}
 	app := kingpin.New("cutover_webhook", help)
-	app.UsageWriter(stdout).ErrorWriter(stderr)
+	app.UsageTemplate(usage).UsageWriter(stdout).ErrorWriter(stderr)
 	app.Version(version.Print("cutover_webhook"))
 	app.HelpFlag.Short('h')
+	app.VersionFlag.Short('V')
 	ended := -1
 	app.Terminate(func(code int) { ended = code })
 	logConfig := &promslog.Config{Writer: stderr}

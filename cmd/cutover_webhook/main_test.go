@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strconv"
@@ -14,11 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/dag-exporter/dag_exporter/internal/lab"
 	"github.com/dag-exporter/dag_exporter/internal/lab/model"
+	"github.com/dag-exporter/dag_exporter/internal/runner"
 )
 
 func TestMain(m *testing.M) {
@@ -50,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"lab":     startLab,
 			"request": request,
 			"noleak":  noleak,
+			"lint":    lint,
 		},
 	})
 }
@@ -157,6 +162,79 @@ func noleak(ts *testscript.TestScript, _ bool, _ []string) {
 		if strings.Contains(ts.ReadFile(f), "hunter2") {
 			ts.Fatalf("the secret is in %s", f)
 		}
+	}
+}
+
+// lint checks that Prometheus' linter (the one in promtool check metrics) has
+// nothing to say about an exposition.
+func lint(ts *testscript.TestScript, _ bool, args []string) {
+	problems, err := promlint.New(strings.NewReader(ts.ReadFile(args[0]))).Lint()
+	ts.Check(err)
+	for _, p := range problems {
+		ts.Logf("%s: %s", p.Metric, p.Text)
+	}
+	if len(problems) > 0 {
+		ts.Fatalf("%d problems", len(problems))
+	}
+}
+
+// A terminal's edge is not crossed, what is piped stays one line a row, and a
+// sentence that closes many gates is said once.
+func TestCheckTable(t *testing.T) {
+	res := runner.CheckResult{DAG: "erp", Readiness: runner.Waiting, PlanError: "the source does not answer", Gates: []runner.Gate{
+		{Name: "held", State: runner.GateOpen, Reason: "not held"},
+		{Name: "readable", State: runner.GateUnknown, EvidenceAge: 1.5, WaitingHelps: true, Reason: "the source does not answer"},
+		{Name: "topology", State: runner.GateUnknown, EvidenceAge: -1, WaitingHelps: true, Reason: "the source does not answer"},
+		{Name: "rights", State: runner.GateClosed, Reason: "the login is not sysadmin"},
+	}}
+	for width, want := range map[int]string{
+		0: `GATE      STATE    AGE   WAITING  REASON
+held      open     0.0s           not held
+readable  unknown  1.5s  helps    the source does not answer
+topology  unknown  -     helps    as readable
+rights    closed   0.0s  cannot   the login is not sysadmin
+
+erp: not now: waiting can help
+plan: none: see readable
+`,
+		55: `GATE      STATE    AGE   WAITING  REASON
+held      open     0.0s           not held
+readable  unknown  1.5s  helps    the source does not
+                                  answer
+topology  unknown  -     helps    as readable
+rights    closed   0.0s  cannot   the login is not
+                                  sysadmin
+
+erp: not now: waiting can help
+plan: none: see readable
+`,
+	} {
+		var out strings.Builder
+		c := &cli{out: &out, width: width}
+		if err := c.checkTable(res); err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != want {
+			t.Errorf("width %d:\n%s\nwant\n%s", width, out.String(), want)
+		}
+	}
+	if n := widthOf(&strings.Builder{}, "120"); n != 0 {
+		t.Errorf("what is no terminal has width %d", n)
+	}
+}
+
+// A webhook whose certificate nobody here knows is no webhook that is down.
+func TestUntrustedCertificate(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains about the client, rightly
+	server.StartTLS()
+	defer server.Close()
+	var out, errOut strings.Builder
+	if code := run([]string{"status", "--url=" + server.URL}, &out, &errOut); code != exitError {
+		t.Errorf("exit code %d", code)
+	}
+	if want := "is not trusted: "; !strings.Contains(errOut.String(), want) || !strings.Contains(errOut.String(), "ca_file") {
+		t.Errorf("want %q and the remedy, have %s", want, errOut.String())
 	}
 }
 

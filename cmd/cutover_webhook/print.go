@@ -3,9 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dag-exporter/dag_exporter/internal/runner"
 )
@@ -22,34 +27,101 @@ func (c *cli) json(v any) error {
 	return enc.Encode(v)
 }
 
-// table writes aligned columns; a cell with a line break would tear it.
+// table writes aligned columns; a cell with a line break would tear it. In a
+// terminal the last column is wrapped at its edge, below itself.
 func (c *cli) table(rows ...[]string) error {
-	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	before := make([]int, 0, 8) // the widths of all columns but the last
 	for _, r := range rows {
 		for i := range r {
 			r[i] = strings.Join(strings.Fields(r[i]), " ")
 		}
-		if _, err := fmt.Fprintln(w, strings.Join(r, "\t")); err != nil {
-			return err
+		for i, cell := range r[:len(r)-1] {
+			if i == len(before) {
+				before = append(before, 0)
+			}
+			before[i] = max(before[i], utf8.RuneCountInString(cell))
+		}
+	}
+	left := 0
+	for _, n := range before {
+		left += n + 2
+	}
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		last := len(r) - 1
+		for i, line := range wrap(r[last], c.width-left) {
+			if i == 0 {
+				line = strings.Join(append(slices.Clone(r[:last]), line), "\t")
+			} else {
+				line = strings.Repeat("\t", last) + line
+			}
+			if _, err := fmt.Fprintln(w, line); err != nil {
+				return err
+			}
 		}
 	}
 	return w.Flush()
 }
 
+// wrap breaks a text between words into lines of at most width runes, longer
+// words apart. A terminal too narrow for that, and none at all, get one line.
+func wrap(text string, width int) []string {
+	if width < 20 {
+		return []string{text}
+	}
+	lines, used := []string{""}, 0
+	for _, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch last := len(lines) - 1; {
+		case used == 0:
+			lines[last], used = word, n
+		case used+1+n > width:
+			lines, used = append(lines, word), n
+		default:
+			lines[last], used = lines[last]+" "+word, used+1+n
+		}
+	}
+	return lines
+}
+
+// widthOf is where the lines of a terminal end: $COLUMNS, or the 80 that every
+// terminal has. 0 for all that is no terminal, so that what is piped stays
+// one line for each row.
+func widthOf(w io.Writer, columns string) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return 0
+	}
+	if n, err := strconv.Atoi(columns); err == nil && n > 0 {
+		return n
+	}
+	return 80
+}
+
 func (c *cli) checkTable(res runner.CheckResult) error {
 	rows := [][]string{{"GATE", "STATE", "AGE", "WAITING", "REASON"}}
+	said := map[string]string{} // a side that cannot be read closes two dozen gates with one sentence
 	for _, g := range res.Gates {
-		age, wait := "-", "cannot help"
+		age, wait := "-", "cannot"
 		if g.EvidenceAge >= 0 {
 			age = fmt.Sprintf("%.1fs", g.EvidenceAge)
 		}
 		if g.WaitingHelps {
-			wait = "can help"
+			wait = "helps"
 		}
 		if g.State == runner.GateOpen {
 			wait = ""
 		}
-		rows = append(rows, []string{g.Name, string(g.State), age, wait, g.Reason})
+		reason := g.Reason
+		if first, again := said[reason]; again && g.State != runner.GateOpen {
+			reason = "as " + first
+		} else {
+			said[reason] = g.Name
+		}
+		rows = append(rows, []string{g.Name, string(g.State), age, wait, reason})
 	}
 	if err := c.table(rows...); err != nil {
 		return err
@@ -65,6 +137,9 @@ func (c *cli) checkTable(res runner.CheckResult) error {
 	}
 	if res.PlanError != "" {
 		plan = "none: " + res.PlanError
+		if first, again := said[res.PlanError]; again {
+			plan = "none: see " + first
+		}
 	}
 	return c.print("\n%s: %s\nplan: %s\n", res.DAG, verdict, plan)
 }
@@ -95,7 +170,27 @@ func (c *cli) planTable(p runner.PlanResult) error {
 			return err
 		}
 	}
-	return nil
+	return c.unconfirmed(p)
+}
+
+// unconfirmed prints what the plan's steps rest on that no public documentation
+// states.
+func (c *cli) unconfirmed(p runner.PlanResult) error {
+	if len(p.Unconfirmed) == 0 {
+		return nil
+	}
+	what := "run"
+	if p.Drill {
+		what = "drill"
+	}
+	if err := c.print("\nnot confirmed by public documentation, and found out by this %s:\n", what); err != nil {
+		return err
+	}
+	rows := make([][]string, 0, len(p.Unconfirmed))
+	for _, u := range p.Unconfirmed {
+		rows = append(rows, []string{"step " + u.Step, u.Text})
+	}
+	return c.table(rows...)
 }
 
 func (c *cli) statements(indent string, list []runner.Statement) error {
@@ -160,15 +255,13 @@ func (c *cli) statusText(s runner.Status) error {
 	if s.LastRun != "" {
 		rows = append(rows, []string{"last run", strings.TrimSpace(s.LastRun + " " + string(s.LastOutcome))})
 	}
-	if err := c.table(rows...); err != nil {
-		return err
-	}
 	for _, g := range s.Gates {
 		if g.State != runner.GateOpen {
-			if err := c.print("gate %s is %s: %s\n", g.Name, g.State, g.Reason); err != nil {
-				return err
-			}
+			rows = append(rows, []string{"gate " + g.Name, fmt.Sprintf("%s: %s", g.State, g.Reason)})
 		}
+	}
+	if err := c.table(rows...); err != nil {
+		return err
 	}
 	return c.pages(s)
 }
@@ -181,7 +274,11 @@ func side(s runner.SideStatus) string {
 	if role == "" {
 		role = "role unknown"
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s on %s: %s %s", s.AG, s.Server, role, s.Modes))
+	text := fmt.Sprintf("%s on %s: %s", s.AG, s.Server, role)
+	if s.Modes != "" {
+		text += "; " + s.Modes
+	}
+	return text
 }
 
 // pages prints what a human has to do.

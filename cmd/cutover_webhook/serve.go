@@ -37,7 +37,18 @@ type serveFlags struct {
 func addServe(app *kingpin.Application, c *cli) func(*slog.Logger) error {
 	f := &serveFlags{}
 	cmd := app.Command("serve", "Receive alerts, serve the console and the API, and run what is armed.")
-	cmd.Flag("config.file", "The configuration.").Default("dag.yml").StringVar(&c.configFile)
+	cmd.HelpLong(`For example:
+  cutover_webhook serve --config.file=dag.yml --web.config.file=web.yml \
+      --storage.path=/var/lib/cutover_webhook
+  cutover_webhook serve --config.check
+
+web.yml says who may log in, as hashes (htpasswd -nB NAME):
+  basic_auth_users:
+    alertmanager: $2y$10$…
+    ops: $2y$10$…
+
+webhook.roles in dag.yml says what each of them may. SIGTERM ends it: a run before S2 is wound down, one after S2 goes on to its end; a second signal kills it, and the next start takes the run up.`)
+	cmd.Flag("config.file", "The configuration. See docs/config.md.").Default("dag.yml").StringVar(&c.configFile)
 	cmd.Flag("config.check", "Only check --config.file and --web.config.file: exit 0, or 2 with every problem.").BoolVar(&f.check)
 	cmd.Flag("storage.path", "Folder of the journal (journal.db). It is what a run resumes from after a crash: keep it on a disk that survives.").Default("data").StringVar(&f.storage)
 	cmd.Flag("web.health-address", "A separate plain listener with /-/healthy and /-/ready alone, for probes without credentials. Off by default.").StringVar(&f.health)
@@ -79,7 +90,11 @@ func serve(c *cli, f *serveFlags, log *slog.Logger) error {
 		return coded{exitConfig, fmt.Errorf("%s: %w", c.configFile, err)}
 	}
 	if f.check {
-		_, _ = fmt.Fprintf(c.out, "%s: %d DAGs, no problem found\n", c.configFile, len(cfg.DAGs))
+		n := fmt.Sprintf("%d DAGs", len(cfg.DAGs))
+		if len(cfg.DAGs) == 1 {
+			n = "1 DAG"
+		}
+		_, _ = fmt.Fprintf(c.out, "%s: %s, no problem found\n", c.configFile, n)
 		return nil
 	}
 	log.Info("starting cutover_webhook", "version", version.Info(), "dags", len(cfg.DAGs))
@@ -129,7 +144,7 @@ func serveUntilStopped(ctx context.Context, f *serveFlags, h *webhook.Handler, f
 	if f.health != "" {
 		l, err := net.Listen("tcp", f.health)
 		if err != nil {
-			return err
+			return inUse(err, "--web.health-address")
 		}
 		servers = append(servers, newServer(healthOnly(h), log))
 		go func() { failed <- servers[1].Serve(l) }()
@@ -181,6 +196,14 @@ func serveUntilStopped(ctx context.Context, f *serveFlags, h *webhook.Handler, f
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
+	}
+	return inUse(err, "--web.listen-address")
+}
+
+// inUse adds the remedy to the error of a port that is taken.
+func inUse(err error, flag string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; stop what listens there, or give another %s", err, flag)
 	}
 	return err
 }

@@ -19,8 +19,10 @@ import (
 // actFlags are the flags of the verbs that change something.
 type actFlags struct {
 	webhook.Act
-	until string
-	wait  bool
+	lasts    time.Duration
+	forGiven bool
+	until    string
+	wait     bool
 }
 
 func addVerbs(app *kingpin.Application, c *cli) map[string]func() error {
@@ -29,8 +31,11 @@ func addVerbs(app *kingpin.Application, c *cli) map[string]func() error {
 		cmd := app.Command(name, text)
 		cmd.Arg("dag", "The DAG's name in the configuration; may be left out where there is only one.").StringVar(&c.dag)
 		cmd.Flag("url", "Address of the running cutover_webhook.").Default("http://127.0.0.1:19969").Envar("CUTOVER_WEBHOOK_URL").StringVar(&c.client.url)
-		cmd.Flag("http.config.file", "Credentials and TLS of this client: a Prometheus HTTP client config (basic_auth, tls_config).").StringVar(&c.client.httpConfig)
+		cmd.Flag("http.config.file", "Credentials and TLS of this client: a Prometheus HTTP client config, such as basic_auth: {username: ops, password_file: ops-password}.").StringVar(&c.client.httpConfig)
 		cmd.Flag("timeout", "How long to wait for an answer.").Default("90s").DurationVar(&c.client.timeout)
+		if text := examples[name]; text != "" {
+			cmd.HelpLong("For example:\n" + text)
+		}
 		verbs[name] = func() error {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 			defer stop()
@@ -41,27 +46,27 @@ func addVerbs(app *kingpin.Application, c *cli) map[string]func() error {
 	alone := func(cmd *kingpin.CmdClause) {
 		cmd.Flag("config.file", "Read both servers from here, read-only, instead of asking a running webhook.").StringVar(&c.configFile)
 	}
-	formats := func(cmd *kingpin.CmdClause, def string, names ...string) {
-		cmd.Flag("format", "How to print.").Default(def).EnumVar(&c.format, names...)
+	formats := func(cmd *kingpin.CmdClause, def string) {
+		cmd.Flag("format", "How to print: "+def+" or json.").Default(def).EnumVar(&c.format, def, "json")
 	}
 
 	check := add("check", "Read both servers and evaluate every gate. Exit 0: all open; 3: waiting can help; 4: waiting cannot.", c.check)
 	alone(check)
-	formats(check, "text", "text", "json")
+	formats(check, "text")
 
 	var drill bool
 	plan := add("plan", "Show every statement that a run may send, in order, and the hash that people approve.", func(ctx context.Context) error { return c.plan(ctx, drill) })
 	plan.Flag("drill", "The plan of a drill.").BoolVar(&drill)
 	alone(plan)
-	formats(plan, "text", "text", "json")
+	formats(plan, "text")
 
 	status := add("status", "Show what is going on. Without a DAG: one line for each. Exit 6: somebody has to act.", c.status)
-	formats(status, "text", "text", "json")
+	formats(status, "text")
 
 	var runID string
 	report := add("report", "Print the evidence of a run.", func(ctx context.Context) error { return c.report(ctx, runID) })
 	report.Arg("run", "The run's id; the newest one if left out.").StringVar(&runID)
-	formats(report, "markdown", "markdown", "json")
+	formats(report, "markdown")
 
 	for _, v := range []struct{ name, text string }{
 		{"arm", "Allow one run of the plan as it is now. The alert starts it once every gate is open; somebody else has to approve first."},
@@ -80,7 +85,7 @@ func addVerbs(app *kingpin.Application, c *cli) map[string]func() error {
 		switch v.name {
 		case "arm":
 			cmd.Flag("plan-hash", "Arm only if the plan still has this hash.").StringVar(&f.PlanHash)
-			cmd.Flag("for", "How long the arming lasts, such as 4h.").StringVar(&f.For)
+			cmd.Flag("for", "How long the arming lasts, such as 90m; default 4h.").IsSetByUser(&f.forGiven).DurationVar(&f.lasts)
 			cmd.Flag("until", "When the arming ends, such as 2026-11-25T04:00:00+01:00.").StringVar(&f.until)
 			cmd.Flag("drill", "Arm a drill.").BoolVar(&f.Drill)
 			cmd.Flag("checklist", "An item of the checklist that is done, word for word; repeat for each.").StringsVar(&f.Checklist)
@@ -91,6 +96,35 @@ func addVerbs(app *kingpin.Application, c *cli) map[string]func() error {
 		}
 	}
 	return verbs
+}
+
+// examples are what --help of a verb ends with.
+var examples = map[string]string{
+	"check": `  cutover_webhook check erp --config.file=dag.yml          reads both servers itself
+  cutover_webhook check erp --url=https://webhook:19969    asks the webhook
+  cutover_webhook check erp --format=json | jq '.gates[] | select(.state != "open")'
+
+With --config.file it does not know what people told the running webhook (arming, approvals, a hold), and those gates are closed. "drained" is closed until a run has quiesced the writers; no run waits for it to begin.`,
+	"plan": `  cutover_webhook plan erp --config.file=dag.yml
+  cutover_webhook plan erp --drill --url=https://webhook:19969`,
+	"status": `  cutover_webhook status --url=https://webhook:19969 --http.config.file=me.yml
+  watch -n1 cutover_webhook status erp`,
+	"report": `  cutover_webhook report erp > report.md                   of the newest run
+  cutover_webhook report erp RUN --format=json`,
+	"arm": `  cutover_webhook arm erp --until=2026-12-06T04:00:00+01:00 \
+      --checklist='Azure VMs joined to the new domain' --reason='change 4711'
+  cutover_webhook arm erp --drill --for=1h                 then approve, then drill`,
+	"approve": `  cutover_webhook approve erp --http.config.file=lead.yml
+  cutover_webhook approve erp --plan-hash=HASH             only what was read before`,
+	"disarm": `  cutover_webhook disarm erp --reason='postponed'`,
+	"run":    `  cutover_webhook run erp --wait                           exit code: how it ended`,
+	"drill": `  cutover_webhook arm erp --drill
+  cutover_webhook approve erp --http.config.file=lead.yml
+  cutover_webhook drill erp --wait`,
+	"rollback":    `  cutover_webhook rollback erp --reason='the application does not come up'`,
+	"hold":        `  cutover_webhook hold erp --reason='call with the storage team'`,
+	"release":     `  cutover_webhook release erp`,
+	"acknowledge": `  cutover_webhook acknowledge erp --reason='seen, change 4711 is closed'`,
 }
 
 func (c *cli) check(ctx context.Context) error {
@@ -218,6 +252,14 @@ func (c *cli) report(ctx context.Context, run string) error {
 }
 
 func (c *cli) act(ctx context.Context, verb string, f *actFlags) error {
+	switch {
+	case f.forGiven && f.until != "":
+		return coded{exitConfig, errors.New("--for and --until both say when the arming ends: give one of them")}
+	case f.forGiven && f.lasts <= 0:
+		return coded{exitConfig, errors.New("--for must be more than nothing, such as 90m")}
+	case f.forGiven:
+		f.For = f.lasts.String()
+	}
 	if f.until != "" {
 		until, err := time.Parse(time.RFC3339, f.until)
 		if err != nil {
@@ -243,6 +285,15 @@ func (c *cli) act(ctx context.Context, verb string, f *actFlags) error {
 	case "approve":
 		return c.approve(ctx, cl, dag, f)
 	case "run", "drill":
+		if verb == "drill" {
+			var plan runner.PlanResult
+			if err := cl.get(ctx, dag, "plan", url.Values{"drill": {"true"}}, &plan); err != nil {
+				return err
+			}
+			if err := c.unconfirmed(plan); err != nil {
+				return err
+			}
+		}
 		var s webhook.Started
 		if err := cl.post(ctx, dag, verb, f.Act, &s); err != nil {
 			return err

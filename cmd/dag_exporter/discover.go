@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,12 +12,19 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/dag-exporter/dag_exporter/internal/config"
 	"github.com/dag-exporter/dag_exporter/internal/exporter"
 )
 
 func addDiscover(app *kingpin.Application) verb {
-	cmd := app.Command("discover", `Ask both sides what there is and print a configuration for it, with comments, and the rights that are missing.
-A DSN is sqlserver://user:${NAME}@host:1433?encrypt=strict, in single quotes, so that dag_exporter and not the shell reads the password from the environment; file:PATH reads DSNs from a file, one a line, and becomes dsn_file.`)
+	cmd := app.Command("discover", "Ask both sides what there is, and print a configuration for it, with comments, and the rights that are missing.")
+	cmd.HelpLong(`For example:
+  read -rs PW && export PW
+  dag_exporter discover 'sqlserver://mon:${PW}@sql1:1433?encrypt=true' \
+      'sqlserver://mon:${PW}@vm1:1433?encrypt=true' > dag.yml
+  dag_exporter discover file:source.dsn file:target.dsn > dag.yml
+
+In single quotes dag_exporter, and not the shell, reads the password from the environment. file:PATH reads DSNs from a file, one a line, and becomes dsn_file.`)
 	source := cmd.Arg("source", "An instance of the source: a DSN, or file:PATH.").Required().String()
 	target := cmd.Arg("target", "An instance of the target: a DSN, or file:PATH.").Required().String()
 	timeout := cmd.Flag("timeout", "Bound of the whole.").Default("15s").Duration()
@@ -33,6 +41,9 @@ A DSN is sqlserver://user:${NAME}@host:1433?encrypt=strict, in single quotes, so
 		}
 		if err != nil {
 			complain(stderr, err)
+			if wrong := (*config.Error)(nil); errors.As(err, &wrong) {
+				return exitConfig
+			}
 			return exitError
 		}
 		return exitOK

@@ -15,6 +15,16 @@ import (
 // What differs from lab to lab in the printed configuration.
 var variable = regexp.MustCompile(`127\.0\.0\.1:\d+|group_id [0-9a-f-]{36}`)
 
+// Arguments that are wrong are errors of the command line, servers that do not
+// answer are none.
+func TestDiscoverExitCodes(t *testing.T) {
+	refused := "sqlserver://sa:x@127.0.0.1:1?encrypt=disable"
+	_, text := call(t, exitConfig, "discover", "nonsense", refused)
+	want(t, text, "dag_exporter: source: a DSN must be a URL")
+	_, text = call(t, exitError, "discover", refused, strings.Replace(refused, ":1?", ":2?", 1))
+	want(t, text, "source: 127.0.0.1:1: ", "target: 127.0.0.1:2: ")
+}
+
 // Every version, and pairs of two: a newer target is declared, and what is
 // printed is a configuration that is taken.
 func TestDiscoverEveryVersion(t *testing.T) {

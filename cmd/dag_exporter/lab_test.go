@@ -118,10 +118,10 @@ func TestDiscoverNamesTheMissingRights(t *testing.T) {
 	want(t, errOut, "share no distributed availability group", "GRANT VIEW ANY DEFINITION TO [nothing];", "GRANT VIEW SERVER PERFORMANCE STATE TO [nothing];")
 	_, errOut = call(t, exitError, "discover", dsn(lab.Source, "sa"), dsn(lab.Target, "fine"))
 	want(t, errOut, "18456")
-	_, errOut = call(t, exitError, "discover", "sqlserver://u:hunter2@h", dsn(lab.Target, "fine"))
-	want(t, errOut, "source.instances[0]", "encrypt")
+	_, errOut = call(t, exitConfig, "discover", "sqlserver://u:hunter2@h", dsn(lab.Target, "fine"))
+	want(t, errOut, "source: the DSN of h:1433", "encrypt")
 	same := strings.Replace(dsn(lab.Target, "fine"), "127.0.0.1", "localhost", 1)
-	_, errOut = call(t, exitError, "discover", same, dsn(lab.Target, "fine"))
+	_, errOut = call(t, exitConfig, "discover", same, dsn(lab.Target, "fine"))
 	if strings.Contains(errOut, "hunter2") || errOut == "" {
 		t.Errorf("%s", errOut)
 	}
@@ -172,6 +172,6 @@ func TestWatch(t *testing.T) {
 	}
 	out, _ := call(t, exitError, "watch", "--once", flag)
 	want(t, out, "NO: refused", "UNKNOWN")
-	_, errOut := call(t, exitError, "watch", "--once", flag, "nonsense")
-	want(t, errOut, `no DAG "nonsense"`)
+	_, errOut := call(t, exitConfig, "watch", "--once", flag, "nonsense")
+	want(t, errOut, `no DAG named "nonsense": there are ["erp-prod"]`)
 }

@@ -30,15 +30,22 @@ func TestCommandLine(t *testing.T) {
 		code        int
 		out, errOut string
 	}{
-		{"good file", []string{"--config.check", "--config.file=" + file(good)}, exitOK, "1 DAG", ""},
+		{"good file", []string{"--config.check", "--config.file=" + file(good)}, exitOK, ": 1 DAG, no problem found", ""},
 		{"the command may be named", []string{"serve", "--config.check", "--config.file=" + file(good)}, exitOK, "1 DAG", ""},
 		{"unknown key", []string{"--config.check", "--config.file=" + file(good+"    colour: blue\n")}, exitConfig, "", ":6:"},
 		{"no encrypt", []string{"--config.check", "--config.file=" + file(strings.Replace(good, "?encrypt=strict", "", 1))}, exitConfig, "", "encrypt"},
 		{"a bad file does not start either", []string{"--config.file=" + file("dags: 7\n")}, exitConfig, "", "dag_exporter.yml:1"},
 		{"no file", []string{"--config.file=" + filepath.Join(t.TempDir(), "none.yml")}, exitConfig, "", "none.yml"},
+		{"a certificate that is not there", []string{"--config.check", "--config.file=" + file(strings.Replace(good, "encrypt=strict", "encrypt=strict&certificate=none.pem", 1))}, exitConfig, "", "erp-prod"},
+		{"no web config", []string{"--config.check", "--config.file=" + file(good), "--web.config.file=none.yml"}, exitConfig, "", "--web.config.file none.yml: "},
+		{"a bad web config", []string{"--config.file=" + file(good), "--web.config.file=" + file("x: 1\n")}, exitConfig, "", "field x not found"},
+		{"watch of nothing there is", []string{"watch", "--once", "--config.file=" + file(good), "crm"}, exitConfig, "", `no DAG named "crm": there are ["erp-prod"]`},
+		{"discover with half a DSN", []string{"discover", "sql1", "file:none.dsn"}, exitConfig, "", "sqlserver://user:password@host"},
 		{"unknown flag", []string{"--nonsense"}, exitConfig, "", "nonsense"},
 		{"version", []string{"--version"}, exitOK, "dag_exporter, version", ""},
-		{"help", []string{"--help"}, exitOK, "--[no-]collector.lsn_slot", ""},
+		{"help", []string{"--help"}, exitOK, "Exit codes: 0 done", ""},
+		{"help of a command", []string{"serve", "--help"}, exitOK, "--[no-]collector.lsn_slot", ""},
+		{"help with examples", []string{"watch", "--help"}, exitOK, "--once erp-prod", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out, errOut strings.Builder

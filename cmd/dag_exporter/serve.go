@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"github.com/dag-exporter/dag_exporter/collector"
@@ -21,8 +22,15 @@ import (
 
 func addServe(app *kingpin.Application) verb {
 	cmd := app.Command("serve", "Serve metrics (what it does without a command).").Default()
-	file := cmd.Flag("config.file", "The configuration: which DAGs there are. See docs/config.md.").Default("dag_exporter.yml").String()
-	check := cmd.Flag("config.check", "Only check the configuration, and say what is wrong with it (exit code 2).").Bool()
+	cmd.HelpLong(`For example:
+  dag_exporter --config.file=dag.yml
+  dag_exporter --config.file=dag.yml --config.check           for a pipeline
+  dag_exporter --config.file=dag.yml --collector.replicas     one group more
+  dag_exporter --config.file=dag.yml --web.config.file=web.yml
+
+SIGHUP or POST /-/reload reads the configuration again; a wrong one is refused.`)
+	file := configFile(cmd)
+	check := cmd.Flag("config.check", "Only check --config.file and --web.config.file: exit 0, or 2 with every problem.").Bool()
 	timeout := cmd.Flag("scrape.timeout", "Bound of a scrape whose request does not tell its own.").Default("10s").Duration()
 	offset := cmd.Flag("scrape.timeout-offset", "Taken off the timeout that Prometheus tells, so that the answer is there in time.").Default("500ms").Duration()
 	on := map[string]*bool{}
@@ -32,39 +40,62 @@ func addServe(app *kingpin.Application) verb {
 	webFlags := kingpinflag.AddFlags(cmd, ":19968")
 
 	return func(logger *slog.Logger, stdout, stderr io.Writer) int {
-		load := func() (*config.Config, error) { return config.Load(*file) }
-		if *check {
-			cfg, err := load()
-			if err != nil {
-				complain(stderr, err)
-				return exitConfig
-			}
-			_, _ = fmt.Fprintf(stdout, "%s: good, %d DAGs\n", *file, len(cfg.DAGs))
-			return exitOK
-		}
 		groups := []string{}
 		for _, g := range collector.Groups() {
 			if *on[g.Name] {
 				groups = append(groups, g.Name)
 			}
 		}
+		count := 0
 		e, err := exporter.New(exporter.Options{
-			Load: load, Groups: groups, Timeout: *timeout, TimeoutOffset: *offset, Logger: logger,
+			Load: func() (*config.Config, error) {
+				cfg, err := config.Load(*file)
+				if err == nil {
+					count = len(cfg.DAGs)
+				}
+				return cfg, err
+			},
+			Groups: groups, Timeout: *timeout, TimeoutOffset: *offset, Logger: logger,
 		})
+		if err == nil {
+			if err = web.Validate(*webFlags.WebConfigFile); err != nil {
+				e.Close()
+				err = fmt.Errorf("--web.config.file %s: %w", *webFlags.WebConfigFile, err)
+			}
+		}
 		if err != nil {
 			complain(stderr, err)
 			return exitConfig
+		}
+		if *check {
+			e.Close()
+			_, _ = fmt.Fprintf(stdout, "%s: %s, no problem found\n", *file, dags(count))
+			return exitOK
 		}
 		logger.Info("starting dag_exporter", "version", version.Info(), "build", version.BuildContext(), "config", *file)
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		reloadOnHangup(ctx, e, logger)
 		if err := exporter.Serve(ctx, e, webFlags, logger); err != nil && !errors.Is(err, context.Canceled) {
+			if errors.Is(err, syscall.EADDRINUSE) {
+				err = fmt.Errorf("%w; stop what listens there, or give another --web.listen-address", err)
+			}
 			complain(stderr, err)
 			return exitError
 		}
 		return exitOK
 	}
+}
+
+func configFile(cmd *kingpin.CmdClause) *string {
+	return cmd.Flag("config.file", "The configuration: which DAGs there are. See docs/config.md.").Default("dag.yml").String()
+}
+
+func dags(n int) string {
+	if n == 1 {
+		return "1 DAG"
+	}
+	return fmt.Sprintf("%d DAGs", n)
 }
 
 // reloadOnHangup is the second way to reload, beside POST /-/reload.

@@ -21,7 +21,10 @@ import (
 
 func addWatch(app *kingpin.Application) verb {
 	cmd := app.Command("watch", "Show in a terminal, without Prometheus, how far both sides have converged, worst first. Exit code of --once: 0 both sides of every DAG were read, 1 not.")
-	file := cmd.Flag("config.file", "The configuration: which DAGs there are. See docs/config.md.").Default("dag_exporter.yml").String()
+	cmd.HelpLong(`For example:
+  dag_exporter watch --config.file=dag.yml                    until Ctrl-C
+  dag_exporter watch --config.file=dag.yml --once erp-prod    for a ticket`)
+	file := configFile(cmd)
 	w := &watch{}
 	cmd.Flag("interval", "Time between two readings.").Default("5s").DurationVar(&w.interval)
 	timeout := cmd.Flag("timeout", "Bound of one reading.").Default("4s").Duration()
@@ -32,13 +35,18 @@ func addWatch(app *kingpin.Application) verb {
 
 	return func(_ *slog.Logger, stdout, stderr io.Writer) int {
 		// What went wrong is in the table; log lines would tear it.
-		e, err := exporter.New(exporter.Options{Load: func() (*config.Config, error) { return config.Load(*file) },
+		var cfg *config.Config
+		e, err := exporter.New(exporter.Options{Load: func() (_ *config.Config, err error) { cfg, err = config.Load(*file); return cfg, err },
 			Groups: collector.Defaults(), Timeout: *timeout, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			complain(stderr, err)
 			return exitConfig
 		}
 		defer e.Close()
+		if err := known(cfg, *file, w.dags); err != nil {
+			complain(stderr, err)
+			return exitConfig
+		}
 		terminal := isTerminal(stdout)
 		w.look, w.out, w.live = e.Look, stdout, terminal && !*once
 		w.table.Colour = *colour == "always" || *colour == "auto" && terminal && os.Getenv("NO_COLOR") == ""
@@ -65,6 +73,20 @@ func addWatch(app *kingpin.Application) verb {
 		}
 		return exitOK
 	}
+}
+
+// known says which of the names the configuration does not have.
+func known(cfg *config.Config, file string, names []string) error {
+	var have []string
+	for i := range cfg.DAGs {
+		have = append(have, cfg.DAGs[i].Name)
+	}
+	for _, name := range names {
+		if !slices.Contains(have, name) {
+			return fmt.Errorf("%s: no DAG named %q: there are %q", file, name, have)
+		}
+	}
+	return nil
 }
 
 // watch prints one table after another.

@@ -16,7 +16,7 @@ import (
 )
 
 func ctlCommand(app *kingpin.Application, verbs map[string]func(io.Writer, io.Writer) error) {
-	c := app.Command("ctl", "Drive a lab that serves. Commands:\n\nstate: show everything\n"+strings.Join(lab.CommandHelp(), "\n"))
+	c := app.Command("ctl", "Drive a lab that serves. Commands:\n\n  state: show everything\n  "+strings.Join(lab.CommandHelp(), "\n  "))
 	address := c.Flag("url", "Address of the control API.").Default("http://127.0.0.1:14330").String()
 	dag := c.Flag("dag", "Which DAG of serve --like; default the first.").String()
 	command := c.Arg("command", "What to do; state shows everything.").Required().String()

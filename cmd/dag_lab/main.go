@@ -29,7 +29,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 var errUsage = errors.New("usage")
 
 func run(args []string, stdout, stderr io.Writer) int {
-	app := kingpin.New("dag_lab", "Two SQL Server look-alikes with a distributed availability group between them.").UsageWriter(stderr).ErrorWriter(stderr)
+	app := kingpin.New("dag_lab", "Two SQL Server look-alikes with a distributed availability group between them.").UsageWriter(stdout).ErrorWriter(stderr)
 	app.HelpFlag.Short('h')
 	stop := -1
 	app.Terminate(func(code int) { stop = code })

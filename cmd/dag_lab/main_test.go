@@ -37,6 +37,25 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// Help was asked for: it goes to the standard output, a line for each command.
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"--help", "ctl --help", "serve --help"} {
+		var out, errs bytes.Buffer
+		if got := run(strings.Fields(args), &out, &errs); got != exitOK || errs.Len() > 0 || !strings.Contains(out.String(), "usage: dag_lab") {
+			t.Errorf("%s: %d, %q, %q", args, got, out.String(), errs.String())
+		}
+		if args != "ctl --help" {
+			continue
+		}
+		for _, c := range append(lab.CommandHelp(), "state: show everything") {
+			name, _, _ := strings.Cut(c, ":")
+			if !strings.Contains(out.String(), "\n  "+name) {
+				t.Errorf("%s does not begin a line of\n%s", name, out.String())
+			}
+		}
+	}
+}
+
 func TestCtl(t *testing.T) {
 	l, err := lab.New(lab.Options{})
 	if err != nil {

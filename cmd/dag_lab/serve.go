@@ -74,7 +74,7 @@ func serveCommand(app *kingpin.Application, verbs map[string]func(io.Writer, io.
 		c.Flag("log.block-bytes."+side, "Log block size when the "+side+" writes: 512 or 4096.").Default("512").IntVar(&f.blocks[i])
 		c.Flag("second-dag."+side, "Name of a further distributed availability group in which the "+side+"'s group is primary.").StringVar(&f.second[i])
 		c.Flag("contained."+side, "The "+side+"'s availability group is contained.").BoolVar(&f.contained[i])
-		c.Flag("collation."+side, "Collation of the "+side+"; with CS or BIN in its name, databases whose names differ by case alone are two.").Default("SQL_Latin1_General_CP1_CI_AS").StringVar(&f.collation[i])
+		c.Flag("collation."+side, "Collation of the "+side+": Latin1_General…, SQL_Latin1_General_CP1… or a binary one, of code page 1252; with CS or BIN in its name, names and texts compare with case.").Default("SQL_Latin1_General_CP1_CI_AS").StringVar(&f.collation[i])
 		c.Flag("managed-instance."+side, "The "+side+" says that it is a Managed Instance (EngineEdition 8).").BoolVar(&f.managed[i])
 	}
 	c.Flag("listen.control", "Address of the control API, loopback only.").Default("127.0.0.1:14330").StringVar(&f.control)

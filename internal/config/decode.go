@@ -14,11 +14,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+const (
+	sizeText     = "a size is written as 64MiB, 512KiB, 1GiB or a plain number of bytes"
+	durationText = "a duration is written with its unit: 250ms, 45s, 2m, 1h30m"
+)
+
 // UnmarshalYAML reads 64MiB, 1GiB, 512KiB, 10B or a plain number of bytes.
 func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
 	v, err := ParseBytes(n.Value)
 	if err != nil || n.Kind != yaml.ScalarNode {
-		return typeError(n, "a size is written as 64MiB, 512KiB, 1GiB or a plain number of bytes")
+		return typeError(n, sizeText)
 	}
 	*b = v
 	return nil
@@ -60,7 +65,7 @@ func (b Bytes) String() string {
 func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
 	v, err := time.ParseDuration(n.Value)
 	if err != nil || n.Kind != yaml.ScalarNode {
-		return typeError(n, "a duration is written with its unit: 250ms, 45s, 2m, 1h30m")
+		return typeError(n, durationText)
 	}
 	*d = Duration(v)
 	return nil
@@ -95,7 +100,7 @@ func (p *parser) yamlError(err error) {
 }
 
 func (p *parser) yamlLine(s string) {
-	line, text := 0, strings.TrimPrefix(s, "yaml: ")
+	line, path, text := 0, "", strings.TrimPrefix(s, "yaml: ")
 	if m := lineRE.FindStringSubmatch(s); m != nil {
 		line, _ = strconv.Atoi(m[1]) // the pattern is digits; an overflow only loses the line
 		text = m[2]
@@ -114,17 +119,23 @@ func (p *parser) yamlLine(s string) {
 		text = fmt.Sprintf("key %s is already given on line %s: keep one of them", safeKey(strings.Trim(m[1], `"`)), m[2])
 	case typeRE.MatchString(text):
 		m := typeRE.FindStringSubmatch(text)
+		path = p.place(line, "!!"+m[1], m[2])
 		text = fmt.Sprintf("%s expected here, not %s", typeName(m[2]), typeName("!!"+m[1]))
-	case line == 0 || !strings.HasPrefix(s, "yaml: "):
+	case text == sizeText:
+		path = p.place(line, "", "config.Bytes")
+	case text == durationText:
+		path = p.place(line, "", "config.Duration")
+	case !strings.HasPrefix(s, "yaml: "):
 		text = quotedRE.ReplaceAllString(text, "…")
 	default:
-		text = "not valid YAML: " + quotedRE.ReplaceAllString(text, "…")
+		line = syntaxLine(p.data, line, text)
+		text = "not valid YAML: " + syntaxText(text)
 	}
 	if p.typed == nil {
 		p.typed = map[int]bool{}
 	}
 	p.typed[line] = true
-	p.add(line, "", "%s", text)
+	p.add(line, path, "%s", text)
 }
 
 // safeKey keeps a DSN that was written as a key by a wrong indentation out of

@@ -120,7 +120,7 @@ func checkDSN(dsn string) string {
 // relative to the configuration file.
 func (p *parser) expand(s *Side, base, where string) {
 	for i, dsn := range s.Instances {
-		text, err := expandEnv(dsn.Reveal())
+		text, err := expandEnv(dsn.Reveal(), ", or use dsn_file")
 		if err != nil {
 			p.at(fmt.Sprintf("%s.instances[%d]", where, i), "%v", err)
 		}
@@ -137,7 +137,9 @@ var envNameRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // expandEnv replaces ${NAME}. A variable that is the whole DSN is taken as it
 // is; one that stands in the user, the password or a query value is
 // percent-encoded, so that a password may hold any character.
-func expandEnv(dsn string) (string, error) {
+//
+// instead is the other way out, told beside a variable that is not set.
+func expandEnv(dsn, instead string) (string, error) {
 	userEnd := strings.LastIndexByte(dsn, '@')
 	queryStart := strings.IndexByte(dsn, '?')
 	var b strings.Builder
@@ -152,7 +154,7 @@ func expandEnv(dsn string) (string, error) {
 		case !envNameRE.MatchString(name):
 			bad = append(bad, "a ${…} does not hold the name of an environment variable")
 		case !ok:
-			bad = append(bad, fmt.Sprintf("the environment variable %s is not set: set it for this process, or use dsn_file", name))
+			bad = append(bad, fmt.Sprintf("the environment variable %s is not set: set it for this process%s", name, instead))
 		case m[0] < userEnd || (queryStart >= 0 && m[0] > queryStart):
 			b.WriteString(percentEncode(value))
 		default:
@@ -201,7 +203,7 @@ func readDSNFile(path string) ([]fileDSN, error) {
 			continue
 		}
 		e := fileDSN{line: i + 1}
-		if e.dsn, err = expandEnv(line); err != nil {
+		if e.dsn, err = expandEnv(line, ""); err != nil {
 			e.problem = err.Error()
 		} else {
 			e.problem = checkDSN(e.dsn)

@@ -66,7 +66,7 @@ func Load(path string) (*Config, error) {
 // Parse is Load for a content that is already in memory; path names it in
 // errors and is the base of relative dsn_file entries.
 func Parse(data []byte, path string) (*Config, error) {
-	p := &parser{file: path}
+	p := &parser{file: path, data: data}
 	var root yaml.Node
 	if err := yaml.Unmarshal(data, &root); err != nil {
 		p.yamlError(err)
@@ -122,6 +122,8 @@ func (c *Config) ByName(name string) (*DAG, bool) {
 // parser gathers problems and knows where in the file each path stands.
 type parser struct {
 	file     string
+	data     []byte
+	values   map[int][]value // by line, see place
 	root     *yaml.Node
 	problems []Problem
 	typed    map[int]bool // lines whose value did not decode: no second complaint about them

@@ -136,13 +136,13 @@ func TestProblems(t *testing.T) {
 		{"lifecycle", minimal + "    lifecycle: done\n", []string{"c.yml:5: dags[0].lifecycle: must be one of migrating, migrated, retired"}},
 		{"database twice", minimal + "    databases: [Sales, sales]\n", []string{`c.yml:5: dags[0].databases[1]: "sales" is listed twice`}},
 		{"system database", minimal + "    databases: [master]\n", []string{"c.yml:5: dags[0].databases[0]: master cannot be in an availability group: list user databases only"}},
-		{"decimal size", minimal + "    near: {redo_queue: 64MB}\n", []string{"c.yml:5: a size is written as 64MiB, 512KiB, 1GiB or a plain number of bytes"}},
-		{"text for a list", minimal + "    databases: hunter2\n", []string{"c.yml:5: a list expected here, not text"}},
+		{"decimal size", minimal + "    near: {redo_queue: 64MB}\n", []string{"c.yml:5: dags[0].near.redo_queue: a size is written as 64MiB, 512KiB, 1GiB or a plain number of bytes"}},
+		{"text for a list", minimal + "    databases: hunter2\n", []string{"c.yml:5: dags[0].databases: a list expected here, not text"}},
 		{"mode", under("mode: yes_please"), []string{"c.yml:5: dags[0].cutover.mode: must be one of dry_run, execute"}},
 		{"start_at", under("start_at: soon"), []string{"c.yml:5: dags[0].cutover.start_at: must be one of near, caught_up, synchronized"}},
 		{"near without quiesce", under("start_at: near"), []string{
 			"c.yml:5: dags[0].cutover.start_at: near needs hooks.quiesce: without it nothing stops the writers, and the queues never drain; set the hook, or start_at: caught_up"}},
-		{"duration without unit", under("alert_lease: 45"), []string{"c.yml:5: a duration is written with its unit: 250ms, 45s, 2m, 1h30m"}},
+		{"duration without unit", under("alert_lease: 45"), []string{"c.yml:5: dags[0].cutover.alert_lease: a duration is written with its unit: 250ms, 45s, 2m, 1h30m"}},
 		{"duration of zero", under("settle: 0s"), []string{"c.yml:5: dags[0].cutover.settle: must be longer than 0: leave it out for the default"}},
 		{"settle_readings", under("settle_readings: 1"), []string{"c.yml:5: dags[0].cutover.settle_readings: must be at least 2: one reading cannot show that nothing moves"}},
 		{"approvals", under("approvals: -1"), []string{"c.yml:5: dags[0].cutover.approvals: must not be negative: 0 means that nobody has to approve"}},
@@ -287,7 +287,7 @@ func TestExpandEnv(t *testing.T) {
 		"sqlserver://${DAG_TEST_HOST}?user id=sa&password=${DAG_TEST_PW}&encrypt=true": "sqlserver://sql1:1433?user id=sa&password=p%40ss%2Fw%3Frd%26x%3D%25%3B&encrypt=true",
 		"$DAG_TEST_PW": "$DAG_TEST_PW",
 	} {
-		got, err := expandEnv(in)
+		got, err := expandEnv(in, "")
 		if err != nil || got != want {
 			t.Errorf("%s: got %s, %v", in, got, err)
 		}

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/dag-exporter/dag_exporter/internal/config"
 	"github.com/dag-exporter/dag_exporter/internal/hadr"
 	"github.com/dag-exporter/dag_exporter/internal/sqlserver"
 )
@@ -31,8 +30,8 @@ type DiscoverOptions struct {
 
 // Discover asks both sides which distributed availability groups they share
 // and writes a configuration for them, with comments, and the rights that the
-// logins lack. The error says what each side knows when they share none; it
-// holds no secret, and neither does the text unless ShowSecrets asked for it.
+// logins lack. The error says what each side knows when they share none, and
+// is a *config.Error if the options are wrong; it holds no secret, and neither does the text unless ShowSecrets asked for it.
 func Discover(ctx context.Context, opt DiscoverOptions) (string, error) {
 	source, target := &discovery{side: hadr.Source, arg: opt.Source}, &discovery{side: hadr.Target, arg: opt.Target}
 	if err := resolve(source, target); err != nil {
@@ -45,10 +44,16 @@ func Discover(ctx context.Context, opt DiscoverOptions) (string, error) {
 		}
 	}
 	wg.Wait()
+	var silent []error // of the sides that no instance answers for
 	for _, d := range []*discovery{source, target} {
 		if d.best() == nil {
-			return "", errors.Join(d.errs...)
+			for _, err := range d.errs {
+				silent = append(silent, fmt.Errorf("%s: %w", d.side, err))
+			}
 		}
+	}
+	if silent != nil {
+		return "", errors.Join(silent...)
 	}
 	for _, s := range source.found {
 		for _, t := range target.found {
@@ -98,43 +103,6 @@ func (d *discovery) group(id string) (out *sqlserver.Discovered, by *sqlserver.F
 		}
 	}
 	return out, by
-}
-
-// resolve lets the configuration's own reader expand and check what was given,
-// so that discover accepts exactly what serve accepts later.
-func resolve(sides ...*discovery) error {
-	var b strings.Builder
-	b.WriteString("dags:\n- name: discover\n")
-	for _, d := range sides {
-		if file, ok := strings.CutPrefix(d.arg, "file:"); ok {
-			fmt.Fprintf(&b, "  %s: {ag: %s, dsn_file: %s}\n", d.side, d.side, quoted(file))
-		} else {
-			fmt.Fprintf(&b, "  %s: {ag: %s, instances: [%s]}\n", d.side, d.side, quoted(d.arg))
-		}
-	}
-	cfg, err := config.Parse([]byte(b.String()), "discover")
-	var problems *config.Error
-	if errors.As(err, &problems) {
-		var all []error
-		for _, p := range problems.Problems {
-			all = append(all, fmt.Errorf("%s: %s", strings.TrimPrefix(p.Path, "dags[0]."), p.Text))
-		}
-		return errors.Join(all...)
-	}
-	if err != nil {
-		return err
-	}
-	for _, d := range sides {
-		side := cfg.DAGs[0].Source
-		if d.side == hadr.Target {
-			side = cfg.DAGs[0].Target
-		}
-		if d.dsns, err = side.DSNs(); err != nil {
-			return err
-		}
-		d.found, d.errs = make([]*sqlserver.Found, len(d.dsns)), make([]error, len(d.dsns))
-	}
-	return nil
 }
 
 // match are the ids of the DAGs that both sides know, in order of their names.

@@ -3,7 +3,6 @@ package exporter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -163,7 +162,7 @@ func (e *Exporter) build(cfg *config.Config, old *set) (*set, error) {
 			known.take(before.groups, c.Name)
 		} else if err := e.open(d); err != nil {
 			e.closeDAGs(next.dags, old.dags)
-			return nil, fmt.Errorf("%s: %w", c.Name, err)
+			return nil, err // its text begins with the DAG's name
 		}
 		next.dags = append(next.dags, d)
 	}

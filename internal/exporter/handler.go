@@ -28,6 +28,7 @@ func (e *Exporter) Handler() http.Handler {
 	mux.HandleFunc("GET /metrics", e.metrics)
 	mux.HandleFunc("GET /probe", e.probe)
 	mux.HandleFunc("GET /sd", e.discovery)
+	mux.HandleFunc("GET /runbooks/{$}", runbookIndex)
 	mux.HandleFunc("GET /runbooks/{name}", e.runbook)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "dag_exporter is healthy") })
 	mux.HandleFunc("GET /-/ready", e.ready)

@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -18,6 +19,19 @@ func (e *Exporter) runbook(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	_, _ = w.Write(text) // the client went away
+}
+
+// runbookIndex lists the runbooks, as links.
+func runbookIndex(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	var b strings.Builder
+	b.WriteString("<!DOCTYPE html>\n<html lang=\"en\"><title>Runbooks</title>\n<h1>Runbooks</h1>\n<ul>\n")
+	for _, name := range runbooks() { // names of alerts: letters alone
+		fmt.Fprintf(&b, "<li><a href=\"%[1]s\">%[1]s</a></li>\n", name)
+	}
+	b.WriteString("</ul>\n</html>\n")
+	_, _ = w.Write([]byte(b.String())) // the client went away
 }
 
 // runbooks are the names of all alerts that have one, sorted.

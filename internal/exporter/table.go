@@ -3,6 +3,7 @@ package exporter
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -98,8 +99,9 @@ func (o *TableOptions) dag(b *strings.Builder, s *collector.Snapshot) {
 		shown = worst[:o.Rows]
 	}
 	dbs := grid{{cells: []string{"DATABASE", "STATE", "LSN", "SOURCE", "TARGET", "DISTANCE", "SEND QUEUE", "REDO QUEUE", "SOURCE IS", "TARGET IS", "WHY NOT BETTER"}}}
+	above := saidOfAll(c)
 	for i := range shown {
-		dbs = append(dbs, databaseRow(&shown[i], c.Primary()))
+		dbs = append(dbs, databaseRow(&shown[i], c.Primary(), above))
 	}
 	dbs.write(b, o)
 	if n := len(worst) - len(shown); n > 0 {
@@ -107,7 +109,39 @@ func (o *TableOptions) dag(b *strings.Builder, s *collector.Snapshot) {
 	}
 }
 
-func databaseRow(d *hadr.DatabaseConvergence, primarySide hadr.Side) row {
+const reasonEnd = "; " // between the parts of a Reason
+
+// saidOfAll are the reasons that every database has and the head shows: in
+// the rows they would only push out what tells one database from another.
+func saidOfAll(c *hadr.Convergence) map[string]bool {
+	said := map[string]bool{}
+	for part := range strings.SplitSeq(c.Reason, reasonEnd) {
+		said[part] = true
+		for i := range c.Databases { // the head's first reason stands behind a name
+			if rest, ok := strings.CutPrefix(part, c.Databases[i].Name+": "); ok {
+				said[rest] = true
+			}
+		}
+	}
+	for i := range c.Databases {
+		parts := strings.Split(c.Databases[i].Reason, reasonEnd)
+		maps.DeleteFunc(said, func(part string, _ bool) bool { return !slices.Contains(parts, part) })
+	}
+	return said
+}
+
+// why is a database's reason without what is said above of all.
+func why(reason string, above map[string]bool) string {
+	parts := strings.Split(reason, reasonEnd)
+	own := slices.DeleteFunc(slices.Clone(parts), func(part string) bool { return above[part] })
+	if len(own) == 0 {
+		return "as above"
+	}
+	return strings.Join(own, reasonEnd)
+}
+
+// databaseRow is one line of the table; above is what it leaves out.
+func databaseRow(d *hadr.DatabaseConvergence, primarySide hadr.Side, above map[string]bool) row {
 	// What the guide compares, as long as both sides know it.
 	column, source, target, delta := "hardened", d.SourceHardened, d.TargetHardened, d.Hardened
 	if !delta.Known() && d.EndOfLog.Known() {
@@ -125,7 +159,7 @@ func databaseRow(d *hadr.DatabaseConvergence, primarySide hadr.Side) row {
 		}
 	}
 	return row{state: d.State, cells: []string{plain(d.Name), string(d.State), column, lsn(source), lsn(target), distance(delta),
-		size(send), size(redo), copyState(d.Source), copyState(d.Target), plain(d.Reason)}}
+		size(send), size(redo), copyState(d.Source), copyState(d.Target), plain(why(d.Reason, above))}}
 }
 
 const unknown = "unknown"

@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/dag-exporter/dag_exporter/alerts"
 	"github.com/dag-exporter/dag_exporter/internal/config"
 	"github.com/dag-exporter/dag_exporter/internal/runner"
 )
@@ -165,14 +164,8 @@ func (h *Handler) routes() error {
 		}
 		writeText(w, http.StatusOK, "ready")
 	})
-	h.mux.HandleFunc("GET /runbooks/{alert}", func(w http.ResponseWriter, r *http.Request) {
-		text, ok := alerts.Runbook(r.PathValue("alert"))
-		if !ok {
-			writeText(w, http.StatusNotFound, "no such runbook")
-			return
-		}
-		writeText(w, http.StatusOK, string(text))
-	})
+	h.mux.HandleFunc("GET /runbooks/{$}", runbookIndex)
+	h.mux.HandleFunc("GET /runbooks/{alert}", runbook)
 	h.mux.Handle("POST /-/reload", h.allow(Operator, h.reloadConfig))
 	return nil
 }

@@ -125,7 +125,7 @@ func (d *demo) main(ctx context.Context) error {
 
 // say prints one line of the timeline.
 func (d *demo) say(what, format string, args ...any) {
-	fmt.Printf("%7.1fs  %-12s %s\n", time.Since(d.start).Seconds(), what, fmt.Sprintf(format, args...))
+	fmt.Printf("%7.1fs  %-17s %s\n", time.Since(d.start).Seconds(), what, fmt.Sprintf(format, args...))
 }
 
 func (d *demo) addresses() {

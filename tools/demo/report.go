@@ -50,7 +50,7 @@ func (d *demo) report(ctx context.Context, end ending) error {
 	line("run", "%s: %s", end.last.LastRun, end.last.LastOutcome)
 	line("target's role in the DAG, read by the client", "%s", role)
 	if !end.nearAt.IsZero() && !end.seenAt.IsZero() {
-		line("alert latency, near seen → webhook", "%.1f s (the rule wants 30 s of good samples)", end.seenAt.Sub(end.nearAt).Seconds())
+		line("alert latency, near seen → webhook", "%.1f s (the alert needs 5 good samples, and no bad one within 30 s)", end.seenAt.Sub(end.nearAt).Seconds())
 	}
 	if !first.IsZero() && !last.IsZero() {
 		line("write-unavailable, as the clients saw it", "%.3f s (last row on the source → first on the target)", first.Sub(last).Seconds())

@@ -143,7 +143,7 @@ func (d *demo) watch(ctx context.Context) (ending, error) {
 				d.say("alert", "DAGNearConvergence reached the webhook")
 			}
 			closed := s.closedGates()
-			if s.Phase != phase || closed != gates || time.Since(lastLine) > 5*time.Second {
+			if s.Phase != phase || closed != gates || time.Since(lastLine) > 10*time.Second {
 				d.say(s.Phase, "%s, caught up %d of %d%s; %s", s.Convergence, s.Equal, s.Total, s.lag(), closed)
 				phase, gates, lastLine = s.Phase, closed, time.Now()
 			}
@@ -168,20 +168,29 @@ func (s status) lag() string {
 	return fmt.Sprintf(", lag %.1f s", *s.Lag)
 }
 
+// closedGates says which gates are not open. While the clients write, drained
+// is closed as it should be, and no reason to wait.
 func (s status) closedGates() string {
 	var closed []string
+	writing := ""
 	for _, g := range s.Gates {
-		if g.State != "open" {
+		switch {
+		case g.State == "open":
+		case g.Name == "drained" && s.Phase == "idle":
+			writing = "; drained opens when the clients have stopped"
+		default:
 			closed = append(closed, g.Name)
 		}
 	}
 	switch {
 	case len(s.Gates) == 0:
-		return "no gates read yet"
-	case len(closed) == 0:
+		return "no gates to read"
+	case len(closed) == 0 && writing == "":
 		return fmt.Sprintf("all %d gates open", len(s.Gates))
+	case len(closed) == 0:
+		return fmt.Sprintf("all %d gates open but one%s", len(s.Gates), writing)
 	}
-	return fmt.Sprintf("%d of %d gates open, waiting for %s", len(s.Gates)-len(closed), len(s.Gates), strings.Join(closed, ", "))
+	return fmt.Sprintf("gates that are closed: %s%s", strings.Join(closed, ", "), writing)
 }
 
 // nearSince asks Prometheus for the first sample of the present run of good
