@@ -60,7 +60,7 @@ func (f *fleet) open(opt sqlserver.Options) (Reader, error) {
 	defer f.mu.Unlock()
 	key := opt.DAG + "/" + string(opt.Side)
 	if f.fail == key {
-		return nil, errors.New("cannot be opened")
+		return nil, fmt.Errorf("%s: %s: cannot be opened", opt.DAG, opt.Side) // as sqlserver.Error begins
 	}
 	if before := f.sides[key]; before != nil {
 		f.old = append(f.old, before)
@@ -423,7 +423,7 @@ func TestReload(t *testing.T) {
 		// One that cannot be opened leaves everything as it was too.
 		b.load = func() (*config.Config, error) { return conf("new", "bad"), nil }
 		b.fleet.fail = "bad/target"
-		wantBody(t, b.do("POST", "/-/reload"), 500, "bad: cannot be opened")
+		wantBody(t, b.do("POST", "/-/reload"), 500, "\nbad: target: cannot be opened")
 		if !b.fleet.side("new/source").closed.Load() || !b.fleet.side("bad/source").closed.Load() || erp.closed.Load() {
 			t.Error("the wrong sides were closed")
 		}
