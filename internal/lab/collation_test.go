@@ -94,6 +94,7 @@ func TestCaseCounts(t *testing.T) {
 			}
 			fails(t, db, 451, "SELECT name + ' ' + state_desc FROM sys.databases")
 			exec(t, db, "SELECT name + ' ' + state_desc COLLATE DATABASE_DEFAULT FROM sys.databases")
+			exec(t, db, "SELECT g.name + ' ' + r.role_desc FROM sys.availability_groups AS g JOIN sys.dm_hadr_availability_replica_states AS r ON r.group_id = g.group_id")
 			if got := one(t, db, "SELECT COUNT(*) FROM sys.databases WHERE state_desc = 'online' AND database_id = 5"); got != "1" {
 				t.Error("the words of a _desc column are compared with case")
 			}

@@ -102,6 +102,9 @@ func New() Set {
 	s := Set{}
 	for _, list := range [][]*View{hadrViews(), databaseViews(), sessionViews(), serverViews()} {
 		for _, v := range list {
+			if !strings.HasPrefix(v.Name, "sys.dm_") {
+				v.fix()
+			}
 			s[strings.ToLower(v.Name)] = v
 		}
 	}
@@ -109,8 +112,17 @@ func New() Set {
 }
 
 // fixed is the collation of words that SQL Server itself chose, whatever the server's is: 'online' finds them on a case-sensitive server too, and with a
-// name they make a text without a collation (451). Reported for the catalog's _desc columns, assumed for those of all views.
+// name they make a text without a collation (451). Reported for the _desc columns of catalog views. Nothing is known of those of DMVs: they have the side's
+// collation, so that a script that joins one to a name, as many do, runs.
 const fixed = "Latin1_General_CI_AS_KS_WS"
+
+func (v *View) fix() {
+	for i, c := range v.Columns {
+		if strings.HasSuffix(c.Name, "_desc") {
+			v.Columns[i].Collation = fixed
+		}
+	}
+}
 
 // columns reads "name type [from-to]" lines. A type ending in ! is not nullable.
 func columns(spec string) []Column {
@@ -122,9 +134,6 @@ func columns(spec string) []Column {
 		}
 		c := Column{Column: tsql.Column{Name: f[0], Nullable: !strings.HasSuffix(f[1], "!")}}
 		c.Type = typ(strings.TrimSuffix(f[1], "!"))
-		if strings.HasSuffix(c.Name, "_desc") {
-			c.Collation = fixed
-		}
 		if len(f) > 2 {
 			from, to, _ := strings.Cut(f[2], "-")
 			c.From, _ = strconv.Atoi(from)
