@@ -109,7 +109,7 @@ func (e *engine) backPromote() Decision {
 		sides = sides[:1]
 	}
 	if d, ok := e.hold(sides...); !ok {
-		if why := e.barred(sides...); why != "" && d.Action == ActionWait {
+		if why := e.barred(sides...); why != "" && (d.Action == ActionWait || !e.standing(PagePromoteStuck)) {
 			p := e.backPage(why + ": S3 on the source, the way back, waits for it")
 			p.Before = append(p.Before, barredBy...)
 			return e.page(p)
@@ -134,7 +134,9 @@ func (e *engine) backPage(text string) Page {
 
 // barred is why S3 has to wait for a lock or a run id longer than is usual; ""
 // while it does not. hold goes on trying under the page: the session of a
-// webhook that lost its host holds the lock until the server finds it dead.
+// webhook that lost its host holds the lock until the server finds it dead. The
+// page takes the place of one try where each takes so long that hold never
+// waits: else nobody would be called.
 func (e *engine) barred(sides ...hadr.Side) string {
 	for _, s := range sides {
 		switch m := e.marker(s); {

@@ -60,7 +60,7 @@ func (c *checker) key(n *node) uint64 {
 		case d > time.Duration(oldest)*tick:
 			b = append(b, byte(oldest))
 		default:
-			b = append(b, byte(d/tick))
+			b = append(b, byte((d+tick-1)/tick))
 		}
 	}
 	str := func(s string) { b = append(append(b, s...), 0) }

@@ -174,7 +174,7 @@ func (e *engine) promote() Decision {
 		sides = sides[1:]
 	}
 	if d, ok := e.hold(sides...); !ok {
-		if why := e.barred(sides...); why != "" && d.Action == ActionWait {
+		if why := e.barred(sides...); why != "" && (d.Action == ActionWait || !e.standing(PageOtherRun)) {
 			return e.page(Page{Code: PageOtherRun, Text: why + ": S3 on the target waits for it. No side takes writes; when max_write_unavailable is used up the engine goes back", Before: barredBy})
 		}
 		return d

@@ -19,7 +19,7 @@ func (e *engine) waitClear(poll time.Duration, format string, args ...any) Decis
 
 // page raises p once and waits while it stands.
 func (e *engine) page(p Page) Decision {
-	if e.in.Page != nil && e.in.Page.Code == p.Code {
+	if e.standing(p.Code) {
 		e.in.Page = &p
 		return Decision{Action: ActionWait, Poll: pollRun, Reason: p.Text, Page: &p, Verdicts: e.verdicts}
 	}
@@ -30,6 +30,9 @@ func (e *engine) page(p Page) Decision {
 	}
 	return Decision{Action: ActionPage, Poll: pollRun, Reason: p.Text, Page: &p, Verdicts: e.verdicts}
 }
+
+// standing reports that a page of this kind was raised and not cleared.
+func (e *engine) standing(code string) bool { return e.in.Page != nil && e.in.Page.Code == code }
 
 func (e *engine) clearPage() {
 	if e.in.Page == nil {

@@ -21,6 +21,9 @@ func (c *Controller) act(d cutover.Decision, decided time.Time) time.Duration {
 	var event journal.Event
 	switch d.Action {
 	case cutover.ActionWait, cutover.ActionPage:
+		if onlyReads(d.Intent) {
+			c.releaseLocks() // this run only reads from here on, and the other one may need them to go on or back
+		}
 		return c.pace(d.Poll)
 	case cutover.ActionLock:
 		err = c.lock(d.Side)

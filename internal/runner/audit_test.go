@@ -173,6 +173,35 @@ func TestLockOfADeadHost(t *testing.T) {
 	})
 }
 
+// TestRunThatOnlyReadsLetsGo: another engine's run id stands in master in the
+// middle of a run. It pages, only reads from there on, and holds no lock that
+// the other engine may need to go on or back.
+func TestRunThatOnlyReadsLetsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t).start().arm(false)
+		defer r.close()
+		r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
+		for !slices.Contains(r.p.statements(), "set_synchronous source") {
+			time.Sleep(time.Millisecond)
+		}
+		r.p.set(hadr.Source, func(s *fakeSide) { s.marker = "other" })
+		time.Sleep(20 * time.Second)
+		if ids := r.pageIDs(); len(ids) != 1 || !strings.HasSuffix(ids[0], "/other_run") {
+			t.Errorf("pages %v: %s", ids, r.c.Status().Reason)
+		}
+		for _, side := range []hadr.Side{hadr.Source, hadr.Target} {
+			r.p.set(side, func(s *fakeSide) {
+				if s.holder != nil {
+					t.Errorf("the lock on the %s is held", side)
+				}
+			})
+		}
+		if slices.Contains(r.p.statements(), "demote source") {
+			t.Errorf("sent %v", r.p.statements())
+		}
+	})
+}
+
 // TestUnfinishedRunOfAnotherConfiguration: the webhook comes up with a DAG of
 // the same name that is about other groups. Nothing is sent for the run: the
 // sides are opened by the new names, and RSSTC=0 would go there. With the old

@@ -56,13 +56,16 @@ func (c *Controller) loop() {
 }
 
 // mayStop reports that the loop was asked to end and that no run needs it. One
-// that a bug threw out of memory does: the next round takes it up again.
+// that a bug threw out of memory does: the next round takes it up again. One
+// that found another engine's run id does not: it only reads.
 func (c *Controller) mayStop() bool {
 	c.mu.Lock()
 	closing := c.closing
 	c.mu.Unlock()
-	return closing && !c.orphan && (c.run == nil || c.refusal != "")
+	return closing && !c.orphan && (c.run == nil || c.refusal != "" || onlyReads(c.run.intent))
 }
+
+func onlyReads(i cutover.Intent) bool { return i.Stuck == cutover.PageOtherRun }
 
 // round is one turn: observe, decide, journal, act, record, journal. It gives
 // how long to wait before the next one.
