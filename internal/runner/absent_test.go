@@ -33,19 +33,6 @@ func (l *lines) count(text string) (n int) {
 	return n
 }
 
-// killedAfterS2 leaves an unfinished run in the journal.
-func killedAfterS2(r *rig) {
-	r.t.Helper()
-	r.start().arm(false)
-	r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
-	for !slices.Contains(r.p.statements(), "demote source") {
-		time.Sleep(time.Millisecond)
-	}
-	r.p.kill()
-	r.c.Kill()
-	r.p.revive()
-}
-
 // TestRunOfAnAbsentDAG: the DAG of an unfinished run was taken out of the
 // configuration, or renamed. The webhook starts, sends nothing, and says so in
 // every place that it has until the DAG is back.
@@ -53,7 +40,7 @@ func TestRunOfAnAbsentDAG(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.untraced = true // no round looked at it while it was absent
-		killedAfterS2(r)
+		r.killedAfter("demote source")
 		run := r.c.Status().Run
 		sent := len(r.p.touched())
 

@@ -148,14 +148,7 @@ func TestShutdownAfterABug(t *testing.T) {
 // process pages, goes on trying, and brings the run to its end.
 func TestLockOfADeadHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t).start().arm(false)
-		r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
-		for !slices.Contains(r.p.statements(), "demote source") {
-			time.Sleep(time.Millisecond)
-		}
-		r.p.kill()
-		r.c.Kill()
-		r.p.revive()
+		r := newRig(t).killedAfter("demote source")
 		dead := &fakeLock{s: fakeServer{r.p, hadr.Source}}
 		r.p.set(hadr.Source, func(s *fakeSide) { s.holder = dead })
 		r.start()
@@ -214,14 +207,7 @@ func TestUnfinishedRunOfAnotherConfiguration(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t).start().arm(false)
-				r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
-				for !slices.Contains(r.p.statements(), "require_secondary source") {
-					time.Sleep(time.Millisecond)
-				}
-				r.p.kill()
-				r.c.Kill()
-				r.p.revive()
+				r := newRig(t).killedAfter("require_secondary source")
 				n, was := len(r.p.statements()), r.dag
 				change(r)
 				r.start()
@@ -327,14 +313,7 @@ func (j *fullDisk) Put(run string, i cutover.Intent, e ...journal.Event) error {
 // once. It ends the run and leaves nothing in master.
 func TestShutdownLeavesNoRunID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t).start().arm(false)
-		r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
-		for !slices.Contains(r.p.statements(), "promote target") {
-			time.Sleep(time.Millisecond)
-		}
-		r.p.kill()
-		r.c.Kill()
-		r.p.revive()
+		r := newRig(t).killedAfter("promote target")
 		r.start()
 		r.close()
 		r.wantOutcome("done")

@@ -342,14 +342,7 @@ func TestTwoControllers(t *testing.T) {
 // was told to dry-run.
 func TestUnfinishedRunUnderDryRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t).start().arm(false)
-		r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
-		for !slices.Contains(r.p.statements(), "demote source") {
-			time.Sleep(time.Millisecond)
-		}
-		r.p.kill()
-		r.c.Kill()
-		r.p.revive()
+		r := newRig(t).killedAfter("demote source")
 		n := len(r.p.statements())
 		r.dag.Cutover.Mode = "dry_run"
 		r.start()

@@ -97,14 +97,7 @@ func TestBugIsAPage(t *testing.T) {
 // once both sides show that it is over, and not before.
 func TestRefusedRunCanBeClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t).start().arm(false)
-		r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
-		for !slices.Contains(r.p.statements(), "demote source") {
-			time.Sleep(time.Millisecond)
-		}
-		r.p.kill()
-		r.c.Kill()
-		r.p.revive()
+		r := newRig(t).killedAfter("demote source")
 		r.dag.Cutover.Mode = "dry_run"
 		r.start()
 		defer r.close()

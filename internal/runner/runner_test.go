@@ -144,6 +144,21 @@ func (r *rig) fireFor(limit time.Duration) *rig {
 	return r
 }
 
+// killedAfter starts a run, kills the process once the statement was sent, and
+// leaves an unfinished run in the journal.
+func (r *rig) killedAfter(statement string) *rig {
+	r.t.Helper()
+	r.start().arm(false)
+	r.c.LeaseSeen(Alert{Name: "A", Firing: true}, time.Now())
+	for !slices.Contains(r.p.statements(), statement) {
+		time.Sleep(time.Millisecond)
+	}
+	r.p.kill()
+	r.c.Kill()
+	r.p.revive()
+	return r
+}
+
 func (r *rig) close() {
 	r.t.Helper()
 	late := time.AfterFunc(10*time.Minute, func() {

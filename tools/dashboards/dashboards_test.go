@@ -255,26 +255,16 @@ func judge(known map[string][]string, expr string) []string {
 	return out
 }
 
-var (
-	documented = regexp.MustCompile("(?m)^\\| `(mssql_dag_\\w+)` \\| ([^|]*) \\|")
-	described  = regexp.MustCompile(`= desc\("(\w+)",.*?"((?:, "\w+")*)\)`)
-	named      = regexp.MustCompile(`Name: +"(mssql_dag_\w+)"`)
-)
+var documented = regexp.MustCompile("(?m)^\\| `(mssql_dag_\\w+)` \\| ([^|]*) \\|")
 
 // metrics are all metrics that exist, with their labels where they are told:
-// those of docs/metrics.md (held in step with collector by a test there), of
-// cutover_webhook, of the exporter itself, and the recording rules.
+// those of docs/metrics.md, which a test there holds in step with the code of
+// all binaries, and the recording rules.
 func metrics(t *testing.T) map[string][]string {
 	t.Helper()
 	out := map[string][]string{"ALERTS": nil}
 	for _, m := range documented.FindAllStringSubmatch(slurp(t, "docs/metrics.md"), -1) {
 		out[m[1]] = strings.Split(m[2], ", ")
-	}
-	for _, m := range described.FindAllStringSubmatch(slurp(t, "internal/runner/metrics.go"), -1) {
-		out["mssql_dag_cutover_"+m[1]] = append([]string{"-"}, strings.FieldsFunc(m[2], func(r rune) bool { return strings.ContainsRune(`", `, r) })...)
-	}
-	for _, m := range named.FindAllStringSubmatch(slurp(t, "internal/exporter/exporter.go"), -1) {
-		out[m[1]] = nil
 	}
 	var rules struct {
 		Groups []struct {
