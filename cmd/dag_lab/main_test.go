@@ -27,6 +27,7 @@ func TestUsage(t *testing.T) {
 		{"serve --version=12", exitUsage, "13 to 17"},
 		{"serve --listen.control=0.0.0.0:0", exitUsage, "loopback"},
 		{"serve --login={", exitUsage, "--login"},
+		{"serve --zone.target=Europe/Nowhere", exitUsage, `--zone.target: "Europe/Nowhere" is not the name of a time zone`},
 		{"ctl cut x", exitUsage, "name=value"},
 		{"ctl --url=http://127.0.0.1:1 cut", exitError, "no lab answers"},
 	} {

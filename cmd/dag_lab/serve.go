@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // --zone.source must resolve on Windows and in an empty container
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
@@ -40,6 +41,7 @@ type serveFlags struct {
 	contained      [2]bool
 	managed        [2]bool
 	collation      [2]string
+	zones          [2]string
 	localCommit    string
 	dagCommit      string
 	startVLF       uint32
@@ -75,6 +77,7 @@ func serveCommand(app *kingpin.Application, verbs map[string]func(io.Writer, io.
 		c.Flag("second-dag."+side, "Name of a further distributed availability group in which the "+side+"'s group is primary.").StringVar(&f.second[i])
 		c.Flag("contained."+side, "The "+side+"'s availability group is contained.").BoolVar(&f.contained[i])
 		c.Flag("collation."+side, "Collation of the "+side+": Latin1_General…, SQL_Latin1_General_CP1… or a binary one, of code page 1252; with CS or BIN in its name, names and texts compare with case.").Default("SQL_Latin1_General_CP1_CI_AS").StringVar(&f.collation[i])
+		c.Flag("zone."+side, "Time zone of the "+side+"'s wall clock, such as Europe/Berlin: that of the views' datetimes and GETDATE.").Default("UTC").StringVar(&f.zones[i])
 		c.Flag("managed-instance."+side, "The "+side+" says that it is a Managed Instance (EngineEdition 8).").BoolVar(&f.managed[i])
 	}
 	c.Flag("listen.control", "Address of the control API, loopback only.").Default("127.0.0.1:14330").StringVar(&f.control)
@@ -142,10 +145,14 @@ func (f *serveFlags) options(log *slog.Logger) (lab.Options, error) {
 		if f.instances[i] < 1 || f.instances[i] > 3 {
 			return o, fmt.Errorf("%w: instances must be between 1 and 3", errUsage)
 		}
+		zone, err := time.LoadLocation(f.zones[i])
+		if err != nil || f.zones[i] == "Local" {
+			return o, fmt.Errorf("%w: --zone.%s: %q is not the name of a time zone, such as Europe/Berlin", errUsage, model.Side(i), f.zones[i])
+		}
 		s.Instances = make([]model.InstanceConfig, f.instances[i])
 		for n := range s.Instances {
 			in := &s.Instances[n]
-			in.Major, in.Linux, in.Managed = f.version, f.linux, f.managed[i]
+			in.Major, in.Linux, in.Managed, in.Zone = f.version, f.linux, f.managed[i], zone
 			if f.versions[i] != 0 {
 				in.Major = f.versions[i]
 			}

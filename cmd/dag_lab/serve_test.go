@@ -118,7 +118,7 @@ func writeTemp(t *testing.T, name, text string) string {
 func TestServeFlags(t *testing.T) {
 	s := serving(t, "--second-dag.target=Chain", "--contained.source", "--managed-instance.target", "--version.source=15", "--version.target=17", "--databases=2",
 		"--instances.source=2", "--local-commit=async", "--dag-commit=sync", "--cluster-type=none", "--linux", "--dag=Move", "--ag.source=A", "--ag.target=B",
-		"--server.source=SQLA", "--log.start-vlf=10000", `--login={"name":"mon","password":"p-1","permissions":["VIEW SERVER STATE"]}`)
+		"--server.source=SQLA", "--zone.source=Asia/Kolkata", "--log.start-vlf=10000", `--login={"name":"mon","password":"p-1","permissions":["VIEW SERVER STATE"]}`)
 	const contained = "SELECT is_contained FROM sys.availability_groups WHERE is_distributed = 0"
 	for _, c := range []struct{ dsn, query, want string }{
 		{s.TargetDSN, "SELECT COUNT(*) FROM sys.availability_groups WHERE is_distributed = 1 AND name IN (N'Move', N'Chain')", "2"},
@@ -134,6 +134,7 @@ func TestServeFlags(t *testing.T) {
 		{s.SourceDSN, "SELECT cluster_type FROM sys.availability_groups WHERE name = N'A'", "2"},
 		{s.SourceDSN, "SELECT COUNT(*) FROM sys.dm_hadr_database_replica_states WHERE is_local = 1 AND last_hardened_lsn IS NULL", "2"},
 		{s.SourceDSN, "SELECT CASE WHEN MIN(end_of_log_lsn) > 10000000000000000000 THEN 'high' END FROM sys.dm_hadr_database_replica_states WHERE is_local = 1", "high"},
+		{s.SourceDSN, "SELECT DATEDIFF(minute, GETUTCDATE(), GETDATE())", "330"},
 		{strings.Replace(s.SourceDSN, "sa:Lab-Passw0rd@", "mon:p-1@", 1), "SELECT SUSER_SNAME()", "mon"},
 	} {
 		if got := ask(t, c.dsn, c.query); got != c.want {

@@ -193,6 +193,43 @@ func TestLabClockSkew(t *testing.T) {
 	expect(t, got, map[string]any{`mssql_dag_database_commit_lag_seconds{dag="erp-prod",database="db001"}`: 0})
 }
 
+// The sides' walls show different hours, and both clocks are right: nothing is
+// offset, nothing lags, and the link catches up as in one zone.
+func TestLabTimeZoneSkew(t *testing.T) {
+	for _, zones := range [][2]int{{330, -240}, {-240, 330}} { // minutes east of UTC: Kolkata and New York
+		side := func(minutes int) model.SideConfig {
+			return model.SideConfig{Instances: []model.InstanceConfig{{Zone: time.FixedZone("", minutes*60)}}}
+		}
+		r := newRig(t, lab.Options{Model: model.Config{Databases: []string{"db001"}, Sides: [2]model.SideConfig{side(zones[0]), side(zones[1])}}}, "")
+		r.until(t, caughtUp, 1)
+		exec(t, r, lab.Source, "INSERT db001.dbo.ledger (id) VALUES (1)")
+		expect(t, r.until(t, caughtUp, 1), map[string]any{`mssql_dag_database_commit_lag_seconds{dag="erp-prod",database="db001"}`: 0})
+		if err := r.control.Seed(lab.Target, 0, "db001", 100<<30, -1); err != nil { // at 125 MB/s it stays under way
+			t.Fatal(err)
+		}
+		const left = `mssql_dag_database_seeding_estimated_end_timestamp_seconds{dag="erp-prod",database="db001",side="source"}`
+		deadline := time.Now().Add(20 * time.Second)
+		for r.scrape(t, with("seeding"))[left] == 0 {
+			if time.Now().After(deadline) {
+				t.Fatal("no estimated end of the seeding is shown")
+			}
+		}
+		got := r.scrape(t, with("seeding"))
+		for _, name := range []string{"source", "target"} {
+			if have := got[`mssql_dag_clock_offset_seconds{dag="erp-prod",side="`+name+`"}`]; math.Abs(have) > 60 {
+				t.Errorf("%v %s: a clock that is right is off by %v s", zones, name, have)
+			}
+			at := got[`mssql_dag_reading_timestamp_seconds{dag="erp-prod",side="`+name+`"}`]
+			if math.Abs(at-float64(time.Now().Unix())) > 120 {
+				t.Errorf("%v %s: the reading is stamped by the server's wall: %v", zones, name, at)
+			}
+		}
+		if hours := (got[left] - float64(time.Now().Unix())) / 3600; hours < 0 || hours > 1 {
+			t.Errorf("%v: 100 GiB at 125 MB/s end in %.1f h", zones, hours)
+		}
+	}
+}
+
 // S1 ran on one side alone: that side's copy says synchronous, the other's
 // does not, and the DAG is not synchronized.
 func TestLabModeChangedOnOneSide(t *testing.T) {

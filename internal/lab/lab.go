@@ -334,5 +334,11 @@ func (n *node) port() int {
 	return v
 }
 
-// now is the instance's clock.
-func (n *node) now() time.Time { return n.lab.opt.Clock.Now().Add(time.Duration(n.offset.Load())) }
+// now is the instance's wall clock, in its own zone.
+func (n *node) now() time.Time {
+	t := n.lab.opt.Clock.Now().Add(time.Duration(n.offset.Load()))
+	if n.cfg.Zone == nil {
+		return t.UTC()
+	}
+	return t.In(n.cfg.Zone)
+}

@@ -25,6 +25,26 @@ func (c *compiler) moment(a cx, def Type) cx {
 	return c.to(a, def)
 }
 
+// zoneName is CURRENT_TIMEZONE(): documented as "(UTC-08:00) Pacific Time (US
+// & Canada)", with the offset of standard time. The name is the operating
+// system's; here it is the location's.
+func zoneName(now time.Time) string {
+	name := now.Location().String()
+	if now.Location() == time.UTC {
+		return "(UTC) Coordinated Universal Time"
+	}
+	standard := time.Date(now.Year(), time.January, 1, 0, 0, 0, 0, now.Location())
+	if july := time.Date(now.Year(), time.July, 1, 0, 0, 0, 0, now.Location()); offset(july) < offset(standard) {
+		standard = july // the southern half
+	}
+	return "(UTC" + zoneText(standard, ":") + ") " + name
+}
+
+func offset(t time.Time) int {
+	_, n := t.Zone()
+	return n
+}
+
 func utc(t time.Time) time.Time  { return t.UTC() }
 func same(t time.Time) time.Time { return t }
 
@@ -35,7 +55,7 @@ func timeFuncs() map[string]builtin {
 		"SYSDATETIME":       clockFunc(DateTime2(7), same),
 		"SYSUTCDATETIME":    clockFunc(DateTime2(7), utc),
 		"SYSDATETIMEOFFSET": clockFunc(DateTimeOffset(7), same),
-		"CURRENT_TIMEZONE":  {0, 0, func(*compiler, *callExpr, []cx) cx { return constant("(UTC) Coordinated Universal Time", VarChar(128)) }},
+		"CURRENT_TIMEZONE":  {0, 0, func(c *compiler, _ *callExpr, _ []cx) cx { return constant(zoneName(c.x.now), VarChar(128)) }},
 		"DATEADD": {3, 3, func(c *compiler, _ *callExpr, a []cx) cx {
 			part := a[0].val.(string)
 			t := c.moment(a[2], DateTime)

@@ -76,14 +76,24 @@ const (
 
 // InstanceConfig is one SQL Server instance.
 type InstanceConfig struct {
-	ServerName  string        // @@SERVERNAME; default N1, N2 (with a suffix for further instances of a side)
-	Major       int           // product major version 13…17; default 16
-	Edition     string        // default Enterprise Edition (64-bit)
-	Linux       bool          // host_platform Linux; default Windows
-	ClockOffset time.Duration // its clock runs ahead by this much
-	Flush       time.Duration // time to harden a log block; default 1 ms
-	Managed     bool          // an Azure SQL Managed Instance: EngineEdition 8; what else differs there is not modelled
-	RedoKBps    int64         // redo speed in KB/s; default 50,000; negative: redo stands still
+	ServerName  string         // @@SERVERNAME; default N1, N2 (with a suffix for further instances of a side)
+	Major       int            // product major version 13…17; default 16
+	Edition     string         // default Enterprise Edition (64-bit)
+	Linux       bool           // host_platform Linux; default Windows
+	ClockOffset time.Duration  // its clock runs ahead by this much
+	Zone        *time.Location // of its wall clock: datetimes of the views and GETDATE, but not the _utc columns and SYSUTCDATETIME; default UTC
+	Flush       time.Duration  // time to harden a log block; default 1 ms
+	Managed     bool           // an Azure SQL Managed Instance: EngineEdition 8; what else differs there is not modelled
+	RedoKBps    int64          // redo speed in KB/s; default 50,000; negative: redo stands still
+}
+
+// clock is what the instance's wall clock shows at the true time t.
+func (c InstanceConfig) clock(t time.Time) time.Time {
+	t = t.Add(c.ClockOffset)
+	if c.Zone == nil {
+		return t.UTC()
+	}
+	return t.In(c.Zone)
 }
 
 // SideConfig is one side: an availability group and its instances. The first instance is primary.

@@ -129,8 +129,9 @@ func (c *Copy) seed(m *Model, cfg SideConfig) {
 	c.checkpoint = c.end - 4*unit
 	c.truncation = c.checkpoint
 	c.lastCommit = c.num.lsn(c.end-2*unit, 8)
-	c.lastCommitTime = m.now.Add(-5 * time.Second)
-	c.hardenedTime = m.now.Add(-5 * time.Second)
+	before := m.now.Add(-5 * time.Second)
+	c.lastCommitTime = m.cfg.Sides[Source].Instances[0].clock(before) // the primary's clock, on every copy
+	c.hardenedTime = c.inst.cfg.clock(before)
 	c.receivedTime, c.redoneTime = c.hardenedTime, c.hardenedTime
 }
 

@@ -129,14 +129,14 @@ func New(cfg Config, now time.Time, hooks Hooks) (*Model, error) {
 	for s := range m.sides {
 		side := &SideState{side: Side(s), cfg: cfg.Sides[s], groupID: newGUID(m.rng), dbIDs: map[string]GUID{}, unlisted: map[string]bool{}, sequence: 4294967296 + int64(m.rng.IntN(1000)),
 			rsstc: cfg.Sides[s].LocalRSSTC, local: newLink(cfg.LocalLink), created: created}
-		side.dag = memberCopy{exists: true, role: [...]Role{Primary, Secondary}[s], modes: [2]Mode{cfg.DAGMode, cfg.DAGMode}, urls: [2]string{cfg.Sides[0].ListenerURL, cfg.Sides[1].ListenerURL}, sequence: 8589934592 + int64(m.rng.IntN(1000)), modified: created}
+		side.dag = memberCopy{exists: true, role: [...]Role{Primary, Secondary}[s], modes: [2]Mode{cfg.DAGMode, cfg.DAGMode}, urls: [2]string{cfg.Sides[0].ListenerURL, cfg.Sides[1].ListenerURL}, sequence: 8589934592 + int64(m.rng.IntN(1000)), modified: cfg.Sides[s].Instances[0].clock(created)}
 		m.sides[s] = side
 		for _, db := range cfg.Databases {
 			side.dbIDs[key(db)] = newGUID(m.rng)
 		}
 		for n, ic := range side.cfg.Instances {
 			in := &Instance{m: m, Side: Side(s), Index: n, cfg: ic, ReplicaID: newGUID(m.rng), mode: side.cfg.localMode(), access: side.cfg.Access,
-				role: Secondary, started: now.Add(-time.Duration(24+s+n) * time.Hour), online: true, byName: map[string]*Copy{}, byFold: map[string]*Copy{}, sessions: map[int]*Session{},
+				role: Secondary, started: ic.clock(now.Add(-time.Duration(24+s+n) * time.Hour)), online: true, byName: map[string]*Copy{}, byFold: map[string]*Copy{}, sessions: map[int]*Session{},
 				props: map[propKey]string{}, configNum: 65536 + n}
 			owner := newGUID(m.rng)
 			copy(in.owner[:], owner[:])
@@ -212,8 +212,18 @@ func (i *Instance) Config() InstanceConfig { return i.cfg }
 // ServerName is @@SERVERNAME.
 func (i *Instance) ServerName() string { return i.cfg.ServerName }
 
-// clock is the instance's own wall clock.
-func (i *Instance) clock() time.Time { return i.m.now.Add(i.cfg.ClockOffset) }
+// clock is the instance's own wall clock, in its own zone: a time that is
+// taken from it keeps the zone wherever it is shown later, as a log record
+// keeps the wall time of the primary that wrote it.
+func (i *Instance) clock() time.Time { return i.cfg.clock(i.m.now) }
+
+// wall is a moment on the instance's wall clock; the zero time stays.
+func (i *Instance) wall(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return i.cfg.clock(t)
+}
 
 func (i *Instance) state() *SideState { return i.m.sides[i.Side] }
 

@@ -303,15 +303,9 @@ func (m *Model) seedingViews(i *Instance) []SeedingView {
 		default:
 			continue
 		}
-		on := func(t time.Time) time.Time {
-			if t.IsZero() {
-				return t
-			}
-			return t.Add(i.cfg.ClockOffset)
-		}
 		src := s.from.inst.state()
 		v := SeedingView{Group: s.group, Database: s.databases[end], Remote: other.inst.ReplicaID, Operation: s.operations[end], RemoteOp: s.operations[1-end],
-			Start: on(s.start), Done: on(s.done), Began: on(s.began), Source: end == 0, DAG: s.dag, State: s.state, Performed: s.performed, Failure: s.failure,
+			Start: i.wall(s.start), Done: i.wall(s.done), Began: i.wall(s.began), Source: end == 0, DAG: s.dag, State: s.state, Performed: s.performed, Failure: s.failure,
 			Code: s.code, DatabaseID: own.ID, Name: own.Name, Machine: other.inst.cfg.ServerName, Size: s.size, Moved: s.moved,
 			Forwarding: !s.dag && src.dag.exists && src.dag.role == Secondary}
 		if s.dag {

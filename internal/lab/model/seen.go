@@ -98,7 +98,7 @@ func (v *viewer) look(c *Copy, at int) {
 	v.replica, v.hasDAG, v.open, v.overrides = v.replica[:0], false, v.open[:0], nil
 	wait := c.pruneFor(v.peers)
 	v.facts = facts{Name: c.Name, ID: c.ID, Group: s.dbIDs[key(c.Name)], InDAG: m.dag.dbIDs[key(c.Name)], State: c.state, Reverting: c.reverting,
-		Suspended: c.suspended, Reason: c.reason, Created: c.created, Collation: s.cfg.Collation, Writable: v.readable == nil && writable,
+		Suspended: c.suspended, Reason: c.reason, Created: c.inst.wall(c.created), Collation: s.cfg.Collation, Writable: v.readable == nil && writable,
 		Family: c.family, Fork: c.forkGUID(), LogSize: c.logSize, LogUsed: c.used(), ReuseWait: wait, Flushed: c.flushed, Flushes: c.flushes, Received: c.received,
 		Joined: !c.out, Listed: !s.unlisted[key(c.Name)], First: c.first, Redone: c.redoneBytes, Writes: c.writes, Transactions: c.transactions, Ghosts: c.ghosts, RedoQueue: int64(c.hardened-c.redone) * 512}
 	d := &v.facts

@@ -200,7 +200,7 @@ func (m *Model) Snapshot(i *Instance) *Snapshot {
 	n.Group = m.groupView(i)
 	n.DAG = m.dagView(i)
 	if x := s.second; x != nil {
-		n.Second = &DAGView{ID: x.groupID, Name: x.name, Role: Primary, Sequence: 8589934592, Created: x.created, Modified: x.created, Connected: true, Holds: n.Instance.Primary}
+		n.Second = &DAGView{ID: x.groupID, Name: x.name, Role: Primary, Sequence: 8589934592, Created: i.wall(x.created), Modified: i.wall(x.created), Connected: true, Holds: n.Instance.Primary}
 		n.Second.Members[0] = DAGMember{ReplicaID: x.members[0], Name: s.cfg.AG, URL: s.cfg.ListenerURL}
 		n.Second.Members[1] = DAGMember{ReplicaID: x.members[1], Name: "ThirdAG", URL: "tcp://ThirdAG-listener:5022"}
 	}
@@ -232,7 +232,7 @@ func (m *Model) Snapshot(i *Instance) *Snapshot {
 func (m *Model) groupView(i *Instance) GroupView {
 	s := i.state()
 	g := GroupView{ID: s.groupID, Name: s.cfg.AG, ClusterType: s.cfg.ClusterType, RSSTC: s.rsstc, Sequence: s.sequence, Contained: s.cfg.Contained,
-		Created: s.created, ListenerURL: s.cfg.ListenerURL, Primary: s.primary.cfg.ServerName}
+		Created: i.wall(s.created), ListenerURL: s.cfg.ListenerURL, Primary: s.primary.cfg.ServerName}
 	if i.stale {
 		g.Primary = i.cfg.ServerName
 	}
@@ -241,7 +241,7 @@ func (m *Model) groupView(i *Instance) GroupView {
 			OwnerSID: in.owner, Local: in == i, Primary: in == s.primary, MetadataID: in.configNum, Role: in.role, Connected: true, Healthy: true}
 		for _, st := range s.streams {
 			if st.to == in {
-				r.Connected, r.LastError = st.connected, st.lastError
+				r.Connected, r.LastError = st.connected, i.wall(st.lastError)
 				r.Healthy = st.connected && allMoving(st)
 			}
 		}
@@ -271,7 +271,7 @@ func (m *Model) dagView(i *Instance) *DAGView {
 	if !s.dag.exists {
 		return nil
 	}
-	d := &DAGView{ID: m.dag.groupID, Name: m.dag.name, Role: i.DAGRole(), RSSTC: s.dag.rsstc, Sequence: s.dag.sequence, Created: m.dag.created,
+	d := &DAGView{ID: m.dag.groupID, Name: m.dag.name, Role: i.DAGRole(), RSSTC: s.dag.rsstc, Sequence: s.dag.sequence, Created: i.wall(m.dag.created),
 		Modified: s.dag.modified, OwnIndex: int(i.Side), Holds: s.primary == i || i.stale}
 	for n := range d.Members {
 		d.Members[n] = DAGMember{ReplicaID: m.dag.members[n], Name: m.sides[n].cfg.AG, URL: s.dag.urls[n], Mode: s.dag.modes[n], Manual: s.dag.manual[n]}
@@ -281,7 +281,7 @@ func (m *Model) dagView(i *Instance) *DAGView {
 		st = m.sides[i.Side.Other()].dag.stream
 	}
 	if st != nil && !i.stale {
-		d.Connected, d.LastError = st.connected, st.lastError
+		d.Connected, d.LastError = st.connected, i.wall(st.lastError)
 	}
 	d.Rows = d.Holds && (d.Role == Primary || m.cfg.Assume.DemotedKeepsDAGRows)
 	return d
