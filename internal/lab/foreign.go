@@ -58,6 +58,12 @@ func (h *host) Foreign(ctx context.Context, text string, _ tsql.Sink) *tsql.Erro
 	return h.BaseHost.Foreign(ctx, text, nil)
 }
 
+// CheckForeign implements tsql.ForeignChecker: a mistake in such a statement keeps the whole batch from beginning.
+func (h *host) CheckForeign(text string) *tsql.Error {
+	_, err := alter.Parse(text)
+	return toSQL(err)
+}
+
 // command is what dm_exec_requests shows for the statement that runs.
 func (h *host) command(text string) {
 	f := strings.Fields(strings.ToUpper(text))
@@ -74,6 +80,9 @@ func (h *host) command(text string) {
 func (h *host) alterGroup(ctx context.Context, st model.Statement, text string) *tsql.Error {
 	if h.sql.TranCount() > 0 {
 		return tsql.NewError(226, 16, 6, "%s AVAILABILITY GROUP statement not allowed within multi-statement transaction.", map[bool]string{true: "DROP", false: "ALTER"}[st.Verb == model.DropGroup])
+	}
+	if !h.same("master", h.db) {
+		return toSQL(model.ErrNotMaster())
 	}
 	if !h.login.mayAlter(st.Group) {
 		return toSQL(model.ErrMissing("availability group", "alter", st.Group))

@@ -365,7 +365,10 @@ func (h *host) lockArgs(a []any, mode string) (model.AppLock, bool) {
 }
 
 // TableFunction implements tsql.Host.
-func (h *host) TableFunction(_ context.Context, path []string, _ []tsql.Type) (*tsql.TableFunction, *tsql.Error) {
+func (h *host) TableFunction(_ context.Context, path []string, args []tsql.Type) (*tsql.TableFunction, *tsql.Error) {
+	if len(path) == 1 && h.same("fn_my_permissions", path[0]) { // the documented way to write it
+		path = []string{"sys", path[0]}
+	}
 	n := len(path)
 	if n < 2 || !h.same("sys", path[n-2]) || !h.same(strings.ToLower(path[n-1]), path[n-1]) {
 		return nil, nil
@@ -379,7 +382,17 @@ func (h *host) TableFunction(_ context.Context, path []string, _ []tsql.Type) (*
 		}
 		return ""
 	}
-	switch strings.ToLower(path[n-1]) {
+	name := strings.ToLower(path[n-1])
+	switch name {
+	case "fn_my_permissions", "fn_hadr_distributed_ag_database_replica", "fn_hadr_distributed_ag_replica":
+		if len(args) < 2 {
+			return nil, tsql.NewError(313, 16, 3, "An insufficient number of arguments were supplied for the procedure or function sys.%s.", name)
+		}
+		if len(args) > 2 {
+			return nil, tsql.NewError(8144, 16, 3, "Procedure or function sys.%s has too many arguments specified.", name)
+		}
+	}
+	switch name {
 	case "fn_my_permissions":
 		return &tsql.TableFunction{Columns: []tsql.Column{{Name: "entity_name", Type: tsql.Sysname}, {Name: "subentity_name", Type: tsql.Sysname}, {Name: "permission_name", Type: tsql.NVarChar(60)}},
 			Call: func(context.Context, []any) ([][]any, *tsql.Error) {

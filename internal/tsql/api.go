@@ -111,12 +111,12 @@ type ProcParam struct {
 
 // Host is what stands behind one session. Paths are as written, without brackets, one to four parts, empty parts kept ("db..t" is db, "", t).
 type Host interface {
-	// Table finds a table or view; nil, nil means there is none (208). Names starting with # never come here.
+	// Table finds a table or view; nil, nil means there is none (208, or 50900 where SQL Server has one of that name). Names starting with # never come here.
 	Table(ctx context.Context, path []string) (Table, *Error)
-	// Function finds a scalar function that this package does not have itself; nil, nil means there is none (195, or 4121 for several parts).
+	// Function finds a scalar function that this package does not have itself; nil, nil means there is none (195, or 4121 for several parts; 50900 as above).
 	// path[0] of a one-part name is as written; compare without case. An error (174 and the like) ends the compilation.
 	Function(ctx context.Context, path []string, args []Type) (*Function, *Error)
-	// TableFunction finds a table-valued function; nil, nil means there is none (208).
+	// TableFunction finds a table-valued function; nil, nil means there is none (208 or 50900).
 	TableFunction(ctx context.Context, path []string, args []Type) (*TableFunction, *Error)
 	// Global gives @@NAME (name without the @@, upper case) where the session does not know it itself; ok false is error 137.
 	Global(ctx context.Context, name string) (t Type, v any, ok bool)

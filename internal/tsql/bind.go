@@ -1,7 +1,8 @@
 package tsql
 
 // Before a batch runs, every statement is compiled once, so that a mistake in the last one keeps the first one from running: an unknown column (207)
-// of an existing table ends the whole batch. What is not there yet (208: a temporary table that the batch will make) waits until its statement runs.
+// of an existing table ends the whole batch. What is not there yet (208: a temporary table that the batch will make) waits until its statement runs, and so
+// does what SQL Server has and the host has not, which a script may ask for under a condition that does not hold.
 
 type binder struct {
 	x       *executor
@@ -37,7 +38,7 @@ func (b *binder) dry(line int, f func(c *compiler)) {
 		f(c)
 		return flow{}
 	})
-	if err == nil || err.scope != scopeCompile || err.Number == 208 {
+	if err == nil || err.scope != scopeCompile || err.waits {
 		return
 	}
 	if err.Line == 0 {

@@ -18,6 +18,7 @@ type Error struct {
 	Then *Error
 
 	scope reach
+	waits bool // of a missing object: found before the batch runs, it counts when the statement does
 }
 
 // reach says how far an error ends the execution.
@@ -60,7 +61,7 @@ func (e *Error) last() *Error {
 		return e
 	}
 	k := *e.Then
-	k.Line, k.Procedure, k.scope = e.Line, e.Procedure, e.scope
+	k.Line, k.Procedure, k.scope, k.waits = e.Line, e.Procedure, e.scope, e.waits
 	return &k
 }
 

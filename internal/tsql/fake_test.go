@@ -125,7 +125,11 @@ func (h *fakeHost) dbName(id any) any {
 }
 
 func (h *fakeHost) Function(_ context.Context, path []string, args []Type) (*Function, *Error) {
-	switch strings.ToUpper(strings.Join(path, ".")) {
+	name := strings.ToUpper(strings.Join(path, "."))
+	if n := map[string]int{"SERVERPROPERTY": 1, "SYS.FN_HADR_IS_PRIMARY_REPLICA": 1}[name]; len(args) < n {
+		return nil, NewError(174, 15, 1, "The %s function requires %d argument(s).", strings.ToLower(name), n)
+	}
+	switch name {
 	case "DB_NAME":
 		return &Function{Result: Sysname, Call: func(_ context.Context, a []any) (any, *Error) {
 			if len(a) == 0 {
@@ -148,7 +152,7 @@ func (h *fakeHost) Function(_ context.Context, path []string, args []Type) (*Fun
 }
 
 func (h *fakeHost) TableFunction(_ context.Context, path []string, args []Type) (*TableFunction, *Error) {
-	if strings.EqualFold(strings.Join(path, "."), "sys.numbers") {
+	if strings.EqualFold(strings.Join(path, "."), "sys.numbers") && len(args) == 1 {
 		return &TableFunction{Columns: []Column{{Name: "n", Type: Int}}, Call: func(_ context.Context, a []any) ([][]any, *Error) {
 			n, _ := a[0].(int64)
 			var out [][]any

@@ -204,7 +204,12 @@ func (c *compiler) table(path []string, line int) *tableData {
 
 func (c *compiler) noObject(path []string, _ int) {
 	// SQL Server reports the line on which the statement begins.
-	failCompile(c.x.line, 208, 16, 1, "Invalid object name '%s'.", strings.Join(path, "."))
+	if c.missing(path) {
+		missingObject(c.x.line, path)
+	}
+	e := NewError(208, 16, 1, "Invalid object name '%s'.", strings.Join(path, "."))
+	e.Line, e.scope, e.waits = int32(c.x.line), scopeCompile, true
+	panic(e)
 }
 
 // rename gives a derived table's columns their names and checks them.

@@ -92,6 +92,9 @@ func (c *compiler) call(e *callExpr) cx {
 	}
 	if fn == nil {
 		if len(e.path) > 1 {
+			if c.missing(e.path) {
+				missingObject(line, e.path)
+			}
 			failCompile(line, 4121, 16, 1, "Cannot find either column \"%s\" or the user-defined function or aggregate \"%s\", or the name is ambiguous.", e.path[0], strings.Join(e.path, "."))
 		}
 		if missingFunctions[name] {

@@ -35,9 +35,12 @@ type token struct {
 // lex splits a batch into tokens, the last one tEOF. It panics with error 105 or 113 for an unclosed quotation or comment.
 func lex(src string) []token {
 	l := &lexer{src: src, line: 1}
-	out := make([]token, 0, len(src)/5+4)
+	out := make([]token, 0, min(len(src)/5+4, maxTokens))
 	for {
 		t := l.next()
+		if len(out) == maxTokens {
+			notImplemented(t.line, "a text of more than a million words and signs")
+		}
 		out = append(out, t)
 		if t.kind == tEOF {
 			return out

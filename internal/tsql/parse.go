@@ -12,8 +12,23 @@ type parser struct {
 	i        int
 	depth    int
 	maxDepth int
+	links    int // operators, joins and UNIONs of the statement so far
 	// allowValues: the query that begins here may be VALUES (…).
 	allowValues bool
+}
+
+// A chain (1 + 1 + …, x OR y OR …) is a tree as deep as it is long, and a goroutine's stack that overflows ends the process, whatever recovers. maxLinks
+// is far above what the compiler takes of most chains. maxTokens bounds the memory that a text can be blown up to.
+const (
+	maxLinks  = 100_000
+	maxTokens = 1_000_000
+)
+
+// link counts one link of a chain.
+func (p *parser) link() {
+	if p.links++; p.links > maxLinks {
+		failCompile(p.tok().line, 8631, 17, 1, "Internal error: Server stack limit has been reached. Please look for potentially deep nesting in your query, and try to simplify it.")
+	}
 }
 
 func newParser(src string, maxDepth int) *parser {

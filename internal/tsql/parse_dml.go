@@ -190,9 +190,19 @@ func (p *parser) tableConstraint() {
 	} else if w == "INDEX" {
 		p.name()
 	}
+	p.accept("UNIQUE")
 	p.acceptAny("CLUSTERED", "NONCLUSTERED")
 	p.expectOp("(")
 	p.skipParens()
+	p.keyOptions()
+}
+
+// keyOptions is what may follow a key: WITH (IGNORE_DUP_KEY = ON) and its kin.
+func (p *parser) keyOptions() {
+	if p.accept("WITH") {
+		p.expectOp("(")
+		p.skipParens()
+	}
 }
 
 func (p *parser) columnDef() colDef {
@@ -222,11 +232,25 @@ func (p *parser) columnDef() colDef {
 				p.expectOp(")")
 			}
 		case p.is("PRIMARY"), p.is("UNIQUE"):
-			if p.next().up == "PRIMARY" {
+			primary := p.next().up == "PRIMARY"
+			if primary {
 				p.expect("KEY")
-				d.notNull = true
 			}
 			p.acceptAny("CLUSTERED", "NONCLUSTERED")
+			if p.acceptOp("(") { // a key of the table, which needs no comma before it
+				p.skipParens()
+			} else if primary {
+				d.notNull = true
+			}
+			p.keyOptions()
+		case p.accept("INDEX"):
+			p.name()
+			p.accept("UNIQUE")
+			p.acceptAny("CLUSTERED", "NONCLUSTERED")
+			if p.acceptOp("(") {
+				p.skipParens()
+			}
+			p.keyOptions()
 		case p.is("CHECK"), p.is("REFERENCES"), p.is("FOREIGN"):
 			notImplemented(p.tok().line, "CHECK and FOREIGN KEY constraints")
 		default:

@@ -58,6 +58,7 @@ func (p *parser) logic(op string, l expr, right func() expr) expr {
 		p.notCondition()
 	}
 	line := p.next().line
+	p.link()
 	r := right()
 	if !isPredicate(r) {
 		p.notCondition()
@@ -195,6 +196,7 @@ func (p *parser) addRest(x expr) expr {
 			return x
 		}
 		p.next()
+		p.link()
 		x = &binExpr{t.text, x, p.multiplicative(), t.line}
 	}
 }
@@ -208,6 +210,7 @@ func (p *parser) mulRest(x expr) expr {
 			return x
 		}
 		p.next()
+		p.link()
 		x = &binExpr{t.text, x, p.unary(), t.line}
 	}
 }
@@ -226,11 +229,13 @@ func (p *parser) postfix(x expr) expr {
 	for {
 		switch {
 		case p.is("COLLATE"):
+			p.link()
 			line := p.next().line
 			x = &collateExpr{x, p.name(), line}
 		case p.is("AT") && p.peek(1).up == "TIME":
 			notImplemented(p.tok().line, "AT TIME ZONE")
 		case p.isOp(".") && p.peek(1).kind == tIdent && p.peek(2).kind == tOp && p.peek(2).text == "(":
+			p.link()
 			line := p.next().line
 			m := &methodExpr{x: x, name: strings.ToLower(p.next().text), line: line}
 			p.next()

@@ -2,6 +2,7 @@ package tsql
 
 import (
 	"encoding/hex"
+	"math/big"
 	"strconv"
 	"strings"
 )
@@ -37,7 +38,7 @@ func (p *parser) startsExpr() bool {
 		}
 		return !reserved[t.up] && !statementWords[t.up]
 	case tOp:
-		return t.text == "(" || t.text == "-" || t.text == "+" || t.text == "~"
+		return t.text == "(" || t.text == "-" || t.text == "+" || t.text == "~" || t.text == "{"
 	}
 	return true
 }
@@ -117,8 +118,7 @@ func (p *parser) numericLit(t token, text string) expr {
 	whole = strings.TrimLeft(whole, "0")
 	d, ok := parseDecimal(whole + "." + frac)
 	if whole == "" && frac == "" {
-		d, ok = Decimal{pow10Cache[0], 0}, true
-		d = Decimal{V: d.V.Sub(d.V, d.V), Scale: 0}
+		d, ok = Decimal{new(big.Int), 0}, true
 	}
 	prec := max(len(whole)+len(frac), 1)
 	if !ok {
@@ -160,6 +160,9 @@ func (p *parser) primary() expr {
 			p.expectOp(")")
 			return x
 		}
+		if t.text == "{" {
+			return p.odbc(t.line)
+		}
 		p.bad()
 	case tQuoted:
 		return p.nameOrCall()
@@ -169,6 +172,26 @@ func (p *parser) primary() expr {
 		p.bad()
 	}
 	return p.literal()
+}
+
+// odbc reads an ODBC escape, which SQL Server takes in any text: {d '2026-11-28'} and {ts '…'} are a datetime.
+func (p *parser) odbc(line int) expr {
+	p.next()
+	kind := p.tok().up
+	switch kind {
+	case "D", "TS":
+		p.next()
+		if p.tok().kind != tStr && p.tok().kind != tNStr {
+			p.bad()
+		}
+		e := &castExpr{x: p.literal(), typ: DateTime, line: line}
+		p.expectOp("}")
+		return e
+	case "T", "FN", "GUID", "INTERVAL":
+		notImplemented(line, "the ODBC escape {"+strings.ToLower(kind)+" …}")
+	}
+	p.bad()
+	return nil
 }
 
 func (p *parser) wordExpr(t token) expr {

@@ -108,6 +108,7 @@ func (p *parser) unionBody() queryBody {
 		if op == "UNION" && p.accept("ALL") {
 			op = "UNION ALL"
 		}
+		p.link()
 		b = &setOp{op, b, p.intersectBody()}
 	}
 }
@@ -115,6 +116,7 @@ func (p *parser) unionBody() queryBody {
 func (p *parser) intersectBody() queryBody {
 	b := p.bodyPrimary()
 	for p.accept("INTERSECT") {
+		p.link()
 		b = &setOp{"INTERSECT", b, p.bodyPrimary()}
 	}
 	return b
@@ -281,6 +283,7 @@ func (p *parser) tableJoin() tableRef {
 		if !ok {
 			return l
 		}
+		p.link()
 		j := &joinRef{kind: kind, l: l}
 		switch kind {
 		case joinCross, joinCrossApply, joinOuterApply:
@@ -304,6 +307,7 @@ func (p *parser) tableJoinRight() tableRef {
 		if !ok {
 			return r
 		}
+		p.link()
 		j := &joinRef{kind: kind, l: r}
 		switch kind {
 		case joinCross, joinCrossApply, joinOuterApply:

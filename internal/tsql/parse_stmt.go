@@ -10,6 +10,7 @@ var statementWords = map[string]bool{"THROW": true, "DISABLE": true, "ENABLE": t
 func (p *parser) statement() stmt {
 	p.enter()
 	defer p.leave()
+	p.links = 0
 	t := *p.tok()
 	b := base{t.line}
 	if t.kind == tOp && t.text == "(" {

@@ -254,7 +254,14 @@ func (p *printer) expr(x expr) {
 		p.operand(e.x)
 		p.f(" COLLATE %s", quoteName(e.name))
 	case *methodExpr:
-		p.operand(e.x)
+		switch e.x.(type) {
+		case *subExpr, *methodExpr, *varExpr:
+			p.expr(e.x)
+		default: // 0.a() and b.a() would be something else
+			p.WriteByte('(')
+			p.expr(e.x)
+			p.WriteByte(')')
+		}
 		p.f(".%s(", e.name)
 		p.list(e.args)
 		p.WriteByte(')')

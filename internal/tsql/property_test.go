@@ -111,3 +111,15 @@ func TestPrintParses(t *testing.T) {
 		}
 	}
 }
+
+// TestPowersStay: what numbers are computed with is shared by all sessions, and no statement may change it.
+func TestPowersStay(t *testing.T) {
+	for _, s := range append(corpusScripts(t), "SELECT 0.", "SELECT -00.") {
+		_ = runText(s)
+		for i, p := range pow10Cache {
+			if want := "1" + strings.Repeat("0", i); p.String() != want {
+				t.Fatalf("after %.200q 10^%d is %s", s, i, p)
+			}
+		}
+	}
+}

@@ -1,5 +1,5 @@
 // Package alter parses the few statements that change availability groups: ALTER and DROP AVAILABILITY GROUP,
-// ALTER DATABASE … SET HADR, KILL. It is strict: what it does not know is error 102 with the offending word, as on a server.
+// ALTER DATABASE … SET HADR, KILL. It is strict: what SQL Server does not know is error 102 with the offending word, as there; what the lab alone does not know is 50900.
 package alter
 
 import (

@@ -175,7 +175,7 @@ func (p *parser) alterGroup() (any, *model.Error) {
 		st.Verb = model.RemoveDatabase
 		st.Database, err = p.identifier()
 	default:
-		err = p.unexpected()
+		err = p.otherChange()
 	}
 	if err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func (p *parser) set(st *model.Statement) *model.Error {
 		}
 		st.Value = n
 	default:
-		return p.unexpected()
+		return p.otherOption()
 	}
 	return p.must(")")
 }
@@ -234,7 +234,7 @@ func (p *parser) members(st *model.Statement) *model.Error {
 			case p.words("FAILOVER_MODE"):
 				return p.value(func() *model.Error {
 					if p.words("AUTOMATIC") {
-						return &model.Error{Number: 35277, Class: 16, State: 1, Message: "Automatic failover is not supported for a distributed availability group."}
+						return &model.Error{Number: 35277, Class: 16, State: 1, Message: "Automatic failover is not supported for distributed availability group replica."}
 					}
 					return p.mustWord("MANUAL")
 				})
@@ -263,15 +263,15 @@ func (p *parser) replica(st *model.Statement) *model.Error {
 		case p.words("AVAILABILITY_MODE"):
 			return p.mode(&m)
 		case p.words("FAILOVER_MODE"):
-			return p.value(func() *model.Error { var s string; return p.oneOf(&s, "AUTOMATIC", "MANUAL", "EXTERNAL") })
+			return p.only("FAILOVER_MODE", "MANUAL", "EXTERNAL", "AUTOMATIC")
 		case p.words("SEEDING_MODE"):
-			return p.value(func() *model.Error { return p.oneOf(&m.Seeding, "AUTOMATIC", "MANUAL") })
+			return p.only("SEEDING_MODE", "AUTOMATIC", "", "MANUAL")
 		case p.words("SECONDARY_ROLE"):
 			if err := p.must("("); err != nil {
 				return err
 			}
-			if err := p.mustWord("ALLOW_CONNECTIONS"); err != nil {
-				return err
+			if !p.words("ALLOW_CONNECTIONS") {
+				return p.otherOf("the replica option ", "READ_ONLY_ROUTING_URL")
 			}
 			return p.value(func() *model.Error {
 				var s string
@@ -283,7 +283,7 @@ func (p *parser) replica(st *model.Statement) *model.Error {
 				return p.must(")")
 			})
 		}
-		return p.unexpected()
+		return p.otherOf("the replica option ", "ENDPOINT_URL", "SESSION_TIMEOUT", "BACKUP_PRIORITY", "PRIMARY_ROLE")
 	})
 	st.Members = []model.Member{m}
 	return err
@@ -339,12 +339,15 @@ func (p *parser) mode(m *model.Member) *model.Error {
 }
 
 func (p *parser) alterDatabase() (any, *model.Error) {
+	if t := p.peek(); t.kind == tokWord && (strings.EqualFold(t.text, "CURRENT") || strings.EqualFold(t.text, "SCOPED")) {
+		return nil, unmodelled("ALTER DATABASE " + strings.ToUpper(t.text))
+	}
 	name, err := p.identifier()
 	if err != nil {
 		return nil, err
 	}
 	if !p.words("SET") {
-		return nil, p.unexpected()
+		return nil, p.otherOf("ALTER DATABASE … ", "ADD", "COLLATE", "MODIFY", "REMOVE")
 	}
 	if !p.words("HADR") {
 		t := p.next()

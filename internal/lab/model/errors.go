@@ -21,11 +21,11 @@ func errf(number int32, class uint8, format string, args ...any) *Error {
 
 // The errors of domain.md section 4 that the model raises.
 func errNotPrimary(group string) *Error {
-	return errf(41140, 16, "Availability group '%s' cannot process the ALTER AVAILABILITY GROUP command, because the local availability replica is not the primary replica. Connect to the server instance that is currently hosting the primary replica of this availability group, and rerun the command.", group)
+	return errf(41140, 16, "Availability group '%s' cannot process the ALTER AVAILABILITY GROUP command, because the local availability replica is not the primary replica.  Connect to the server instance that is currently hosting the primary replica of this availability group, and rerun the command.", group)
 }
 
 func errWrongState(group string) *Error {
-	return errf(41190, 16, "Availability group '%s' failed to process the command. The local availability replica is not in a state that could process the command.", group)
+	return errCommandState(group, "ALTER-AVAILABILITY GROUP")
 }
 
 // errCommandState is 41190 with the name of the command, as the list of messages has it.
@@ -42,23 +42,37 @@ func errNotOnPrimary(db, group string) *Error {
 }
 
 func errAlreadyPrimary(group string) *Error {
-	return errf(41122, 16, "Cannot failover availability group '%s' to this instance of SQL Server. The local availability replica is already the primary replica of the availability group.", group)
+	return errf(41122, 16, "Cannot failover availability group '%s' to this instance of SQL Server.  The local availability replica is already the primary replica of the availability group.  To failover this availability group to another instance of SQL Server, run the failover command on that instance of SQL Server.  If local instance of SQL Server is intended to host the primary replica of the availability group, then no action is required.", group)
 }
 
-func errOnlyForce() *Error {
-	return errf(19504, 16, "Failover is not supported for a distributed availability group other than with FORCE_FAILOVER_ALLOW_DATA_LOSS.")
+func errOnlyForce(group string) *Error {
+	return errf(19504, 16, "Cannot failover a distributed availability replica for availability group '%s'. Only force failover is supported in this version of SQL Server.", group)
 }
 
 func errMemberUnknown(member, group string) *Error {
-	return errf(19508, 16, "'%s' is not a member of the distributed availability group '%s'.", member, group)
+	return errf(19508, 16, "'ALTER AVAILABILITY GROUP MODIFY AVAILABILITY GROUP' command failed. Participant availability replica '%s' not found in the distributed availability group '%s'.", member, group)
 }
 
 func errDAGUnknown(group string) *Error {
-	return errf(19510, 16, "The distributed availability group '%s' does not exist.", group)
+	return errf(19510, 16, "Distributed availability group '%s' not found. Rerun the command with an existing distributed availbility group.", group) // the list's spelling
 }
 
 func errNotDistributed(group string) *Error {
-	return errf(19512, 16, "The requested operation only applies to distributed availability group, and is not supported on the specified availability group '%s'.", group)
+	return errf(19512, 16, "The requested operation only applies to distributed availability group, and is not supported on the specified availability group '%s'. Please make sure you are specifying the correct availability group name.", group)
+}
+
+func errReplicaUnknown(replica, group string) *Error {
+	return errf(35210, 16, "Failed to modify options for availability replica '%s' in availability group '%s'. The specified availability group does not contain an availability replica with specified name. Verify that availability group name and availability replica name are correct, then retry the operation.", replica, group)
+}
+
+// errTooManyRequired is what REQUIRED_SYNCHRONIZED_SECONDARIES_TO_COMMIT gets where so many secondaries cannot be synchronous.
+func errTooManyRequired(required, possible int, group string) *Error {
+	return errf(35248, 16, "The %s operation is not allowed by the current availability group configuration.  The required_synchronized_secondaries_to_commit %d is greater than the %d possible secondary synchronous-commit availability replicas in availability group '%s'.  Change one of the existing asynchronous-commit replicas to the synchronous-commit availability mode, and retry the operation.", "ALTER AVAILABILITY GROUP", required, possible, group)
+}
+
+// ErrNotMaster is what a statement about availability groups gets in another database.
+func ErrNotMaster() *Error {
+	return errf(35208, 16, "Availability group DDL operations are permitted only when you are using the master database.  Run the 'USE master' statement, and retry your availability group DDL statement.")
 }
 
 // ErrMissing is 15151, which SQL Server also answers to a login that may not see the object.

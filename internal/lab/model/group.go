@@ -191,6 +191,38 @@ func (m *Model) Resumed(c *Copy) *Error {
 	return nil
 }
 
+// Suspend and Resume are ALTER DATABASE … SET HADR SUSPEND / RESUME on one instance.
+func (m *Model) Suspend(c *Copy, why SuspendReason) {
+	c.suspended, c.reason = true, why
+	for _, f := range m.flowsOf(c) {
+		f.linked = false
+		m.judge(f)
+		m.hear(f)
+	}
+	m.settle(c)
+	m.touch()
+}
+
+// Resume lets data move again. See Suspend.
+func (m *Model) Resume(c *Copy) {
+	stuck := false
+	for _, f := range m.flowsOf(c) {
+		stuck = stuck || f.stuck
+		f.stuck = false
+	}
+	if !c.suspended && !stuck {
+		return
+	}
+	c.suspended = false
+	c.reason = NoReason
+	for _, f := range m.flowsOf(c) {
+		if f.s.connected && !f.linked {
+			m.match(f, false)
+		}
+	}
+	m.touch()
+}
+
 // Off is ALTER DATABASE … SET HADR OFF: a secondary's copy leaves, and is RESTORING. On a forwarder its group loses the database.
 func (m *Model) Off(c *Copy) *Error {
 	s := c.inst.state()
@@ -215,7 +247,7 @@ func (m *Model) Join(c *Copy, group string) *Error {
 	isDAG := s.dag.exists && strings.EqualFold(group, m.dag.name)
 	switch {
 	case !isDAG && !strings.EqualFold(group, s.cfg.AG):
-		return errf(41044, 16, "Availability group name to ID map entry for availability group '%s' cannot be found. The availability group name may be incorrect, or the availability group may not exist.", group)
+		return errf(41044, 16, "Availability group name to ID map entry for availability group '%s' cannot be found. The availability group name may be incorrect.  If this is a WSFC availability group, the availability group may not exist in this Windows Server Failover Cluster.  Verify the availability group exists and that the availability group name is correct and then retry the operation.", group)
 	case !c.out:
 		return errf(41145, 16, "Cannot join database '%s' to availability group '%s'. The database has already joined the availability group. This is an informational message. No user action is required.", c.Name, group)
 	case !isDAG && s.primary == c.inst, isDAG && s.dag.role != Secondary:

@@ -83,6 +83,15 @@ func (m *Model) allStreams() []*stream {
 	return list
 }
 
+// flowsOf are the flows that a copy takes part in, at either end.
+func (m *Model) flowsOf(c *Copy) []*flow {
+	list := m.flowsFrom(c)
+	if f := m.flowTo(c); f != nil {
+		list = append(list, f)
+	}
+	return list
+}
+
 // reconnect plans a connection for every stream that has none.
 func (m *Model) reconnect(extra time.Duration) {
 	for _, s := range m.allStreams() {

@@ -530,5 +530,5 @@ func cluster(e *Env) [][]any {
 	if e.Snap.Group.ClusterType != model.WSFC {
 		return nil
 	}
-	return [][]any{{e.Snap.Instance.ServerName + "-cluster", int64(1), "NODE_MAJORITY", int64(1), "NORMAL_QUORUM"}}
+	return [][]any{{e.Snap.Instance.ServerName + "-cluster", int64(0), "NODE_MAJORITY", int64(1), "NORMAL_QUORUM"}}
 }
