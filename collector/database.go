@@ -46,7 +46,7 @@ var (
 		"secondary_lag_seconds of the forwarder as the global primary sees it. Absent while data movement is suspended, when SQL Server shows 0.",
 		"dag", "database")
 	commitLag = gauge(Fact, "database_commit_lag_seconds",
-		"Difference of last_commit_time between the two sides, both written by the primary's clock: what was committed within it may be missing on the forwarder. Slightly negative when the forwarder was read later.",
+		"Difference of last_commit_time between the two sides, both written by the primary's clock: what was committed within it may be missing on the forwarder. Slightly negative when the forwarder was read later. That clock shows local time: absent while it was put back (end of daylight saving), and an hour too much across its beginning.",
 		"dag", "database")
 )
 

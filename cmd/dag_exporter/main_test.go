@@ -24,6 +24,12 @@ func TestCommandLine(t *testing.T) {
 		}
 		return path
 	}
+	open := func(path string) string {
+		if err := os.Chmod(path, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
 	for _, tt := range []struct {
 		name        string
 		args        []string
@@ -31,6 +37,7 @@ func TestCommandLine(t *testing.T) {
 		out, errOut string
 	}{
 		{"good file", []string{"--config.check", "--config.file=" + file(good)}, exitOK, ": 1 DAG, no problem found", ""},
+		{"a file that everybody may change", []string{"--config.check", "--config.file=" + open(file(good))}, exitOK, "no problem found", "can be changed by every user of this machine"},
 		{"the command may be named", []string{"serve", "--config.check", "--config.file=" + file(good)}, exitOK, "1 DAG", ""},
 		{"unknown key", []string{"--config.check", "--config.file=" + file(good+"    colour: blue\n")}, exitConfig, "", ":6:"},
 		{"no encrypt", []string{"--config.check", "--config.file=" + file(strings.Replace(good, "?encrypt=strict", "", 1))}, exitConfig, "", "encrypt"},

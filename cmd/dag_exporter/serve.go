@@ -46,12 +46,12 @@ SIGHUP or POST /-/reload reads the configuration again; a wrong one is refused.`
 				groups = append(groups, g.Name)
 			}
 		}
-		count := 0
+		var loaded *config.Config // the last one without an error
 		e, err := exporter.New(exporter.Options{
 			Load: func() (*config.Config, error) {
 				cfg, err := config.Load(*file)
 				if err == nil {
-					count = len(cfg.DAGs)
+					loaded = cfg
 				}
 				return cfg, err
 			},
@@ -67,12 +67,19 @@ SIGHUP or POST /-/reload reads the configuration again; a wrong one is refused.`
 			complain(stderr, err)
 			return exitConfig
 		}
+		warnings := loaded.Warnings()
 		if *check {
 			e.Close()
-			_, _ = fmt.Fprintf(stdout, "%s: %s, no problem found\n", *file, dags(count))
+			for _, w := range warnings {
+				_, _ = fmt.Fprintf(stderr, "warning: %s\n", w)
+			}
+			_, _ = fmt.Fprintf(stdout, "%s: %s, no problem found\n", *file, dags(len(loaded.DAGs)))
 			return exitOK
 		}
 		logger.Info("starting dag_exporter", "version", version.Info(), "build", version.BuildContext(), "config", *file)
+		for _, w := range warnings {
+			logger.Warn(w)
+		}
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		reloadOnHangup(ctx, e, logger)

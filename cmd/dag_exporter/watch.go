@@ -134,10 +134,13 @@ func (w *watch) frame(ctx context.Context) (good bool, err error) {
 		return false, nil
 	default:
 	}
-	text := exporter.Table(list, w.table) + "\n"
+	// In a file or a ticket nothing else tells when this was true.
+	text := time.Now().UTC().Format(time.RFC3339) + "\n" + exporter.Table(list, w.table) + "\n"
 	if w.live {
-		head := fmt.Sprintf("%s  every %s, Ctrl-C ends\n\n", time.Now().Format(time.RFC3339), w.interval)
-		text = "\x1b[H" + strings.ReplaceAll(head+text, "\n", "\x1b[K\n") + "\x1b[J"
+		text = strings.Replace(text, "\n", fmt.Sprintf("  every %s, Ctrl-C ends\n\n", w.interval), 1)
+		// To the next line without a line feed, which at the bottom of a low
+		// terminal would push the verdict and the worst databases out at the top.
+		text = "\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\x1b[E") + "\x1b[J"
 	}
 	good = !slices.ContainsFunc(list, func(s *collector.Snapshot) bool { return s.Source.Reading == nil || s.Target.Reading == nil })
 	_, err = io.WriteString(w.out, text)

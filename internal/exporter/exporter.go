@@ -196,12 +196,13 @@ func (e *Exporter) closeDAGs(dags, kept []*dag) {
 	}
 }
 
-// current is the set in force; the caller calls release when done with it.
+// current is the set in force; the caller calls release when done with it, once
+// or more often.
 func (e *Exporter) current() (s *set, release func()) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	e.set.users.Add(1)
-	return e.set, e.set.users.Done
+	return e.set, sync.OnceFunc(e.set.users.Done)
 }
 
 // Drain makes /-/ready say that the end is near.

@@ -74,8 +74,10 @@ func (e *Exporter) groups(r *http.Request) ([]string, error) {
 	return groups, err
 }
 
-// serve answers with the metrics of dags, after those of first.
-func (e *Exporter) serve(w http.ResponseWriter, r *http.Request, dags []*dag, first ...prometheus.Gatherer) {
+// serve answers with the metrics of dags, after those of first. It calls release
+// when it has read them: a client that reads its answer slowly, or not at all,
+// keeps no connection to a server open that a reload has replaced.
+func (e *Exporter) serve(w http.ResponseWriter, r *http.Request, release func(), dags []*dag, first ...prometheus.Gatherer) {
 	groups, err := e.groups(r)
 	if err != nil {
 		say(w, http.StatusBadRequest, err.Error())
@@ -97,6 +99,7 @@ func (e *Exporter) serve(w http.ResponseWriter, r *http.Request, dags []*dag, fi
 		}
 		gatherers = append(gatherers, g)
 	}
+	release()
 	e.encoding.serve(promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(e.opt.Logger.Handler(), slog.LevelError),
 		// One family that does not fit loses itself, not the rest.
@@ -112,7 +115,7 @@ func (e *Exporter) metrics(w http.ResponseWriter, r *http.Request) {
 	if len(dags) > InMetrics {
 		dags = nil
 	}
-	e.serve(w, r, dags, e.reg)
+	e.serve(w, r, release, dags, e.reg)
 }
 
 func (e *Exporter) probe(w http.ResponseWriter, r *http.Request) {
@@ -128,7 +131,7 @@ func (e *Exporter) probe(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusNotFound, fmt.Sprintf("the configuration has no DAG %q; /sd lists the names", targets[0]))
 		return
 	}
-	e.serve(w, r, []*dag{d})
+	e.serve(w, r, release, []*dag{d})
 }
 
 // discovery is Prometheus' http_sd format: the target is the DAG's name, for

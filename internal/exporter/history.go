@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
 	"sync"
@@ -59,9 +60,15 @@ type history struct {
 	last     *glance
 	problems []problem // newest first
 	reason   map[hadr.Side]string
+	partly   map[string]time.Time // when what a part of a reading failed with was told last
 }
 
-const keptProblems = 10
+const (
+	keptProblems = 10
+	// tellPartly is how often a part that goes on failing is told: collectors
+	// that are asked for in turn must not tell it in turn.
+	tellPartly = time.Hour
+)
 
 func (h *history) add(at time.Time, s *collector.Snapshot, source, target error, log *slog.Logger) {
 	h.mu.Lock()
@@ -72,10 +79,11 @@ func (h *history) add(at time.Time, s *collector.Snapshot, source, target error,
 	}
 	h.at, h.last = at, glanceAt(s)
 	for _, e := range []struct {
-		side   hadr.Side
-		reason string
-		err    error
-	}{{hadr.Source, s.Source.Reason, source}, {hadr.Target, s.Target.Reason, target}} {
+		side    hadr.Side
+		reason  string
+		err     error
+		reading *hadr.Reading
+	}{{hadr.Source, s.Source.Reason, source, s.Source.Reading}, {hadr.Target, s.Target.Reason, target, s.Target.Reading}} {
 		if h.reason == nil {
 			h.reason = map[hadr.Side]string{}
 		}
@@ -85,6 +93,7 @@ func (h *history) add(at time.Time, s *collector.Snapshot, source, target error,
 			if before != "" && before != collector.ReasonNone {
 				log.Info("side is read again", "side", e.side)
 			}
+			h.incomplete(at, e.side, e.reading, log)
 			continue
 		}
 		text := s.Convergence.Reason
@@ -95,10 +104,38 @@ func (h *history) add(at time.Time, s *collector.Snapshot, source, target error,
 			continue
 		}
 		log.Warn("side was not read", "side", e.side, "reason", e.reason, "err", text)
-		h.problems = slices.Insert(h.problems, 0, problem{At: at, Side: e.side, Reason: e.reason, Text: text})
-		if len(h.problems) > keptProblems {
-			h.problems = h.problems[:keptProblems]
+		h.put(problem{At: at, Side: e.side, Reason: e.reason, Text: text})
+	}
+}
+
+// incomplete tells which statements of a reading failed while the rest was
+// read, and what the server said to them.
+func (h *history) incomplete(at time.Time, side hadr.Side, r *hadr.Reading, log *slog.Logger) {
+	if r == nil {
+		return
+	}
+	for i, part := range r.Failed {
+		why := "no answer"
+		if i < len(r.FailedWhy) {
+			why = cmp.Or(r.FailedWhy[i], why)
 		}
+		key := string(side) + " " + part + " " + why
+		if told, ok := h.partly[key]; ok && at.Sub(told) < tellPartly {
+			continue
+		}
+		if h.partly == nil || len(h.partly) > 100 { // texts with numbers in them must not pile up
+			h.partly = map[string]time.Time{}
+		}
+		h.partly[key] = at
+		log.Warn("a part of the reading failed", "side", side, "statement", part, "err", why)
+		h.put(problem{At: at, Side: side, Reason: "incomplete", Text: part + ": " + why})
+	}
+}
+
+func (h *history) put(p problem) {
+	h.problems = slices.Insert(h.problems, 0, p)
+	if len(h.problems) > keptProblems {
+		h.problems = h.problems[:keptProblems]
 	}
 }
 

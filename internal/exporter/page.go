@@ -19,6 +19,10 @@ var pageHTML string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
+// stale is the age at which a scrape tells nothing of now any more: that at
+// which Prometheus too stops showing a sample.
+const stale = 5 * time.Minute
+
 // worstShown is how many databases of a DAG the page names.
 const worstShown = 5
 
@@ -82,6 +86,11 @@ func (d *dag) page(now time.Time) pageDAG {
 	}
 	c := &last.Convergence
 	out.Scraped, out.Age = true, now.Sub(at).Round(time.Second).String()
+	if now.Sub(at) > stale {
+		// A verdict of hours ago, in green, is no verdict.
+		out.Reason = fmt.Sprintf("nobody has scraped it for %s; at that time it was %s: %s", out.Age, c.State, c.Reason)
+		return out
+	}
 	out.State, out.Level, out.Reason, out.Direction = c.State, c.Level.String(), c.Reason, c.Direction
 	if c.Skew.OK {
 		out.Skew = c.Skew.V.Round(time.Millisecond).String()

@@ -20,15 +20,11 @@ const drainTimeout = 30 * time.Second
 // Serve serves e until ctx ends, and then lets scrapes under way finish.
 func Serve(ctx context.Context, e *Exporter, flags *web.FlagConfig, logger *slog.Logger) error {
 	var once sync.Once
-	srv := &http.Server{
-		Handler:           e.Handler(),
-		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-		// Called when a listener is there, which is what systemd waits for.
-		BaseContext: func(net.Listener) context.Context {
-			once.Do(func() { notify(logger, "READY=1") })
-			return context.Background()
-		},
+	srv := newServer(e.Handler(), logger)
+	// Called when a listener is there, which is what systemd waits for.
+	srv.BaseContext = func(net.Listener) context.Context {
+		once.Do(func() { notify(logger, "READY=1") })
+		return context.Background()
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- web.ListenAndServe(srv, flags, logger) }()
@@ -52,6 +48,16 @@ func Serve(ctx context.Context, e *Exporter, flags *web.FlagConfig, logger *slog
 	}
 	e.Close()
 	return err
+}
+
+// newServer bounds the arrival of a whole request: one that announces a body and
+// sends none must not keep its connection, and without a bound it can, with no
+// credentials. Answers have none here: a scrape has its own.
+func newServer(h http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 20 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
 }
 
 // notify tells systemd about the service's state, where it asked for that.

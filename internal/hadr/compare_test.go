@@ -407,8 +407,30 @@ func TestCompareNumbers(t *testing.T) {
 		t.Errorf("skew %v", got.Skew)
 	}
 	failOver(source, target)
-	if back := Compare(source, target, options).Databases[0]; back.Hardened.Float64() != -200000 || back.CommitLag != Some(-3*time.Second) {
+	if back := Compare(source, target, options).Databases[0]; back.Hardened.Float64() != -200000 || back.CommitLag.OK {
 		t.Errorf("after the failover: hardened delta %v, commit lag %v", back.Hardened.Float64(), back.CommitLag)
+	}
+}
+
+// The clock that writes last_commit_time is local time: when it is put back, the
+// forwarder's last commit is later than the primary's, whatever it lags.
+func TestCommitLagOverTheEndOfDaylightSaving(t *testing.T) {
+	for _, c := range []struct {
+		lag  time.Duration
+		want Opt[time.Duration]
+	}{
+		{-40 * time.Millisecond, Some(-40 * time.Millisecond)}, // the readings are 45 ms apart
+		{-time.Second, Some(-time.Second)},
+		{-2 * time.Second, Opt[time.Duration]{}},
+		{-time.Hour + 7*time.Second, Opt[time.Duration]{}},
+		{time.Hour, Some(time.Hour)}, // the beginning, or an hour without the link: nothing tells them apart
+	} {
+		source, target := healthy("db1")
+		source.Databases[0].Own.LastCommitTime = Some(target.Databases[0].Own.LastCommitTime.V.Add(c.lag))
+		got := Compare(source, target, options)
+		if got.Databases[0].CommitLag != c.want || got.State != StateSynchronized {
+			t.Errorf("%s: commit lag %v, want %v; %s", c.lag, got.Databases[0].CommitLag, c.want, got.State)
+		}
 	}
 }
 

@@ -218,7 +218,7 @@ type DatabaseConvergence struct {
 
 	// CommitLag is the difference of the raw last_commit_time values, both of
 	// which the primary's clock wrote. It can be negative when the forwarder
-	// was read later.
+	// was read later; by more than that can explain, it is unknown.
 	CommitLag Opt[time.Duration]
 }
 

@@ -25,7 +25,7 @@ func (c *comparison) database(p pair) DatabaseConvergence {
 	pHard, pEnd := ownLSNs(primary)
 	fHard, fEnd := ownLSNs(forwarder)
 	d.Hardened, d.EndOfLog = NewDelta(pHard, fHard), NewDelta(pEnd, fEnd)
-	d.CommitLag = commitLag(primary, forwarder)
+	d.CommitLag = c.commitLag(primary, forwarder)
 	d.Position, d.Basis = position(pHard, pEnd, fHard, fEnd, d.LinkHardened)
 
 	switch {
@@ -328,12 +328,24 @@ func ownLSNs(db *Database) (hardened, endOfLog LSN) {
 	return db.Own.LastHardened, db.Own.EndOfLog
 }
 
-func commitLag(primary, forwarder *Database) Opt[time.Duration] {
+// clockJitter is how much a clock that is kept in time may be set back at once.
+const clockJitter = time.Second
+
+// commitLag of the forwarder. The primary's clock is the server's local time:
+// where the forwarder shows a later commit than the two readings can be apart,
+// that clock was put back, at the end of daylight saving or by hand, or another
+// server's clock wrote it, and the difference, which may hide up to an hour of
+// lag, is no knowledge.
+func (c *comparison) commitLag(primary, forwarder *Database) Opt[time.Duration] {
 	if primary == nil || forwarder == nil || primary.Own == nil || forwarder.Own == nil ||
 		!primary.Own.LastCommitTime.OK || !forwarder.Own.LastCommitTime.OK {
 		return Opt[time.Duration]{}
 	}
-	return Some(primary.Own.LastCommitTime.V.Sub(forwarder.Own.LastCommitTime.V))
+	lag := primary.Own.LastCommitTime.V.Sub(forwarder.Own.LastCommitTime.V)
+	if lag < -skew(c.source, c.target).V-clockJitter {
+		return Opt[time.Duration]{}
+	}
+	return Some(lag)
 }
 
 // diverged needs both lineages; they are not read with every scrape. After a

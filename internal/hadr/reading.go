@@ -120,6 +120,7 @@ type Reading struct {
 	Missing   []string // permissions that the login lacks, e.g. "VIEW ANY DEFINITION"
 	OtherDAGs []string // names of further distributed AGs that the local AG is a member of
 	Failed    []string // names of statements of the batch that failed; their facts are unknown
+	FailedWhy []string // to each of Failed what the server said, number and text; "" if it gave no answer
 
 	// Peers are the side's other configured instances, as far as they
 	// answered while this reading was made.

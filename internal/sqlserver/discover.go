@@ -119,10 +119,22 @@ func discover(ctx context.Context, sess *session, label string) (*Found, error) 
 	if len(replicas) == 0 {
 		replicas = named
 	}
+	f.DAGs = groupsOf(replicas, databases, sess.probe.caseSensitive)
+	return f, nil
+}
+
+// groupsOf the distributed AGs among replicas. The members of one are named as
+// somebody typed them: the server finds its AG OnPremAG by the name onpremag
+// too, unless it is case-sensitive.
+func groupsOf(replicas []discoveredReplica, databases map[string][]string, caseSensitive bool) (out []Discovered) {
+	key := strings.ToLower
+	if caseSensitive {
+		key = func(s string) string { return s }
+	}
 	locals := map[string][]discoveredReplica{}
 	for _, r := range replicas {
 		if !r.distributed {
-			locals[r.group] = append(locals[r.group], r)
+			locals[key(r.group)] = append(locals[key(r.group)], r)
 		}
 	}
 	dags := map[string]*Discovered{}
@@ -135,12 +147,13 @@ func discover(ctx context.Context, sess *session, label string) (*Found, error) 
 			d = &Discovered{Group: r.group, GroupID: r.groupID}
 			dags[r.group] = d
 		}
-		here, isHere := locals[r.name]
-		if !isHere {
+		here := locals[key(r.name)]
+		if len(here) == 0 {
 			d.Remote = r.name
 			continue
 		}
-		d.Local, d.Databases = r.name, databases[r.name]
+		d.Local = here[0].group
+		d.Databases = databases[d.Local]
 		if r.local {
 			d.Role = r.role
 		}
@@ -152,8 +165,8 @@ func discover(ctx context.Context, sess *session, label string) (*Found, error) 
 	for _, d := range dags {
 		slices.Sort(d.Databases)
 		slices.Sort(d.Replicas)
-		f.DAGs = append(f.DAGs, *d)
+		out = append(out, *d)
 	}
-	slices.SortFunc(f.DAGs, func(a, b Discovered) int { return cmp.Compare(a.Group, b.Group) })
-	return f, nil
+	slices.SortFunc(out, func(a, b Discovered) int { return cmp.Compare(a.Group, b.Group) })
+	return out
 }

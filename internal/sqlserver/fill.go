@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"database/sql/driver"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -113,10 +114,16 @@ func (c *columns) flag() hadr.Opt[bool] {
 }
 
 // kib is an integer of KB, as bytes.
-func (c *columns) kib() hadr.Opt[int64] {
-	n := c.integer()
-	n.V *= 1024
-	return n
+func (c *columns) kib() hadr.Opt[int64] { return bytesOf(c.integer()) }
+
+// bytesOf KB. A size below 0, and one that no int64 of bytes can hold, is no
+// size: it is unknown, since a queue that reads -1 or wraps around would be
+// inside every bound.
+func bytesOf(kb hadr.Opt[int64]) hadr.Opt[int64] {
+	if !kb.OK || kb.V < 0 || kb.V > math.MaxInt64/1024 {
+		return hadr.Opt[int64]{}
+	}
+	return hadr.Some(kb.V * 1024)
 }
 
 func (c *columns) moment() hadr.Opt[time.Time] {
@@ -375,7 +382,11 @@ func (a *answer) assemble(n names, w Want, caseSensitive bool) *hadr.Reading {
 	r.Missing = a.begin.missing()
 	for _, p := range parts {
 		if p.wanted(w) && !p.core && (!a.seen[p.name] || a.failures[p.name].Number != 0) {
-			r.Failed = append(r.Failed, p.name)
+			why := ""
+			if f := a.failures[p.name]; f.Number != 0 {
+				why = fmt.Sprintf("error %d: %s", f.Number, f.Message)
+			}
+			r.Failed, r.FailedWhy = append(r.Failed, p.name), append(r.FailedWhy, why)
 		}
 	}
 	ok := func(part string) bool { return a.seen[part] && !slices.Contains(r.Failed, part) }
@@ -518,12 +529,12 @@ func (a *answer) assembleLogs(r *hadr.Reading, caseSensitive bool) {
 		if d == nil {
 			continue
 		}
-		kib := hadr.Opt[int64]{V: l.value.V * 1024, OK: l.value.OK}
+		size := bytesOf(l.value)
 		switch l.counter {
 		case "Log File(s) Size (KB)":
-			d.LogSize = kib
+			d.LogSize = size
 		case "Log File(s) Used Size (KB)":
-			d.LogUsed = kib
+			d.LogUsed = size
 		case "Log Bytes Flushed/sec":
 			d.LogFlushed = l.value
 		case "Write Transactions/sec":

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"database/sql/driver"
 	"encoding/json"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -121,6 +122,9 @@ func TestFailedPartsAreUnknown(t *testing.T) {
 	if got := strings.Join(r.Failed, ","); got != "row,log,seeding,certificate,rights,lineage" {
 		t.Errorf("failed: %s", got)
 	}
+	if got := strings.Join(r.FailedWhy, ","); got != "error 207: Invalid column name,,,,," {
+		t.Errorf("why: %s", got)
+	}
 	if r.Databases[0].Own != nil || r.Rights != nil {
 		t.Error("a failed part left facts behind")
 	}
@@ -143,6 +147,23 @@ func TestSecondaryLagIsUnknownWhileSuspended(t *testing.T) {
 		feed(t, a, "row", row)
 		if got := a.assemble(testNames, Want{}, false).Databases[0].Own.SecondaryLag.OK; got != want {
 			t.Errorf("suspended %v: lag known %v", suspended, got)
+		}
+	}
+}
+
+// A size that cannot be one is unknown: as a number it would be inside every
+// bound.
+func TestSizesThatAreNone(t *testing.T) {
+	for kb, want := range map[int64]hadr.Opt[int64]{0: hadr.Some[int64](0), 3: hadr.Some[int64](3072), 1<<53 - 1: hadr.Some[int64](1<<63 - 1024),
+		-1: {}, 1 << 53: {}, math.MaxInt64: {}, math.MinInt64: {}} {
+		a := threeDatabases(t)
+		row := replicaRowOf(0, int64(5), "G-A", true, nil, nil)
+		row[21], row[23] = kb, kb
+		feed(t, a, "row", row)
+		feed(t, a, "log", []driver.Value{"a", "Log File(s) Used Size (KB)", kb})
+		d := a.assemble(testNames, Want{Log: true}, false).Databases[0]
+		if d.Own.SendQueue != want || d.Own.RedoQueue != want || d.LogUsed != want {
+			t.Errorf("%d KB: send queue %v, redo queue %v, log used %v", kb, d.Own.SendQueue, d.Own.RedoQueue, d.LogUsed)
 		}
 	}
 }

@@ -70,14 +70,28 @@ func (in *instance) isClosed() bool {
 
 var errClosed = errors.New("the side was closed or its list of instances changed")
 
+// errClear ends the questions of a reading that needs no more answers.
+var errClear = errors.New("the reading needs no more answers")
+
 // ask sends the batch that build makes for the server's version and gives back
 // the answer and what the session's probe knew. A connection that turns out to
 // be dead is made anew once: a question may be asked twice. In one round trip,
 // when the connection is there and well.
 func (in *instance) ask(ctx context.Context, build func(major int) string) (*answer, probe, error) {
-	r, err := do(ctx, in.line, in.kill, func(ctx context.Context) (result, error) {
+	if !in.connected() {
+		if err := in.connectOnce(ctx); err != nil {
+			return nil, probe{}, err
+		}
+	}
+	r, err := onLine(ctx, in, func(ctx context.Context) (result, error) { return in.exchange(ctx, build) })
+	return r.a, r.p, err
+}
+
+// onLine is do for work with the session of in.
+func onLine[T any](ctx context.Context, in *instance, work func(context.Context) (T, error)) (T, error) {
+	return do(ctx, in.line, in.kill, func(ctx context.Context) (v T, err error) {
 		if in.isClosed() {
-			return result{}, &notSent{errClosed}
+			return v, &notSent{errClosed}
 		}
 		sound := false
 		defer func() {
@@ -85,11 +99,66 @@ func (in *instance) ask(ctx context.Context, build func(major int) string) (*ans
 				in.drop()
 			}
 		}()
-		r, err := in.exchange(ctx, build)
+		v, err = work(ctx)
 		sound = true
-		return r, err
+		return v, err
 	})
-	return r.a, r.p, err
+}
+
+func (in *instance) connected() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.sess != nil
+}
+
+// connectOnce makes the connection, inside the deadline of ctx, and goes on
+// with that when ctx ends with errClear: of a server that is far away, a
+// connection takes several times what a reading waits for the other instances,
+// and one that is broken off each time would never be there.
+func (in *instance) connectOnce(ctx context.Context) error {
+	outlast, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	if deadline, ok := ctx.Deadline(); ok {
+		outlast, cancel = context.WithDeadline(outlast, deadline)
+		defer cancel()
+	}
+	stop := context.AfterFunc(ctx, func() {
+		if !errors.Is(context.Cause(ctx), errClear) {
+			cancel()
+		}
+	})
+	defer stop()
+	go func() {
+		select {
+		case <-in.ended:
+			cancel()
+		case <-outlast.Done():
+		}
+	}()
+	_, err := onLine(outlast, in, func(ctx context.Context) (struct{}, error) {
+		if in.sess != nil { // made while we waited for the line
+			return struct{}{}, nil
+		}
+		return struct{}{}, in.open(ctx)
+	})
+	return err
+}
+
+// open connects while the line is ours.
+func (in *instance) open(ctx context.Context) error {
+	s, err := connect(ctx, in.target)
+	if err != nil {
+		if ctx.Err() != nil && errors.As(err, new(*unanswered)) {
+			in.hold() // the first question of a session is a statement too
+		}
+		return &connectError{err}
+	}
+	in.put(s)
+	if in.isClosed() {
+		in.drop()
+		return &notSent{errClosed}
+	}
+	return nil
 }
 
 type result struct {
@@ -102,17 +171,8 @@ func (in *instance) exchange(ctx context.Context, build func(major int) string) 
 	for {
 		reused := in.sess != nil
 		if !reused {
-			s, err := connect(ctx, in.target)
-			if err != nil {
-				if ctx.Err() != nil && errors.As(err, new(*unanswered)) {
-					in.hold() // the first question of a session is a statement too
-				}
-				return result{}, &connectError{err}
-			}
-			in.put(s)
-			if in.isClosed() {
-				in.drop()
-				return result{}, &notSent{errClosed}
+			if err := in.open(ctx); err != nil {
+				return result{}, err
 			}
 		}
 		s := in.sess

@@ -100,7 +100,14 @@ func do[T any](ctx context.Context, l *line, kill func(), work func(context.Cont
 		return r.v, r.err
 	case <-ctx.Done():
 	}
-	close(over)
+	past := func() { close(over) }
+	if deadline, ok := ctx.Deadline(); ok && errors.Is(context.Cause(ctx), errClear) {
+		// Its answer is not wanted any more, which says nothing against the
+		// server: who comes now waits until the cancel is acknowledged.
+		time.AfterFunc(time.Until(deadline), past)
+	} else {
+		past()
+	}
 	cancel()
 	go func() {
 		t := time.NewTimer(killGrace)

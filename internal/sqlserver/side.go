@@ -242,8 +242,8 @@ func (s *Side) Read(ctx context.Context, want Want) (*hadr.Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // what is still out when the answer is clear is not waited for
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(errClear) // what is still out when the answer is clear is not waited for
 	answers := make(chan *heard, 2*len(list))
 	ask := func(in *instance, full bool) { go func() { answers <- s.hear(ctx, op, in, full, want) }() }
 	for i, in := range list {

@@ -1,0 +1,140 @@
+package sqlserver
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dag-exporter/dag_exporter/internal/hadr"
+	"github.com/dag-exporter/dag_exporter/internal/lab"
+	"github.com/dag-exporter/dag_exporter/internal/lab/model"
+)
+
+// farAway is the address of a server from which every packet takes delay, each
+// way.
+func farAway(t *testing.T, to string, delay time.Duration) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var conns []net.Conn
+	t.Cleanup(func() {
+		_ = ln.Close()
+		mu.Lock()
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	pump := func(to, from net.Conn) {
+		defer func() { _ = to.Close() }()
+		b := make([]byte, 64<<10)
+		for {
+			n, err := from.Read(b)
+			if err != nil {
+				return
+			}
+			time.Sleep(delay)
+			if _, err := to.Write(b[:n]); err != nil {
+				return
+			}
+		}
+	}
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			up, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = c.Close()
+				continue
+			}
+			mu.Lock()
+			conns = append(conns, c, up)
+			mu.Unlock()
+			wg.Go(func() { pump(up, c) })
+			wg.Go(func() { pump(c, up) })
+		}
+	})
+	return ln.Addr().String()
+}
+
+// A replica that is further away than a reading waits for it: its connection
+// is made all the same, and so another PRIMARY there is found.
+func TestAFarInstanceIsHeard(t *testing.T) {
+	opt := lab.Options{}
+	opt.Model.Sides[0].Instances = []model.InstanceConfig{{}, {}}
+	l := startLab(t, opt)
+	other := startLab(t, lab.Options{}) // another server, of the same names, that is PRIMARY too
+	const delay = 60 * time.Millisecond // one way; a question takes two of them, a connection six
+	o := optionsFor(hadr.Source, plainDSN(l.AddressOf(lab.Source, 0)), plainDSN(farAway(t, l.AddressOf(lab.Source, 1), delay)))
+	o.PeerGrace, o.HungHold = 4*delay, time.Minute
+	s := openSide(t, o)
+	eventually(t, "the far replica is heard", func() bool {
+		r := read(t, s, Want{})
+		return len(r.Peers) == 1 && r.Peers[0].Role == hadr.RoleSecondary
+	})
+	o = optionsFor(hadr.Source, plainDSN(l.AddressOf(lab.Source, 0)), plainDSN(farAway(t, other.Address(lab.Source), delay)))
+	o.PeerGrace, o.HungHold = 4*delay, time.Minute
+	s = openSide(t, o)
+	eventually(t, "the far primary is heard", func() bool {
+		_, err := s.Read(soon(t), Want{})
+		return reasonOf(err) == ReasonDuplicate
+	})
+}
+
+// A far instance that one reading does not wait for is not busy for the reading
+// of another DAG.
+func TestAFarInstanceIsNotBusy(t *testing.T) {
+	opt := lab.Options{}
+	opt.Model.Sides[0].Instances = []model.InstanceConfig{{}, {}}
+	l := startLab(t, opt)
+	far := plainDSN(farAway(t, l.AddressOf(lab.Source, 1), 100*time.Millisecond))
+	o := optionsFor(hadr.Source, plainDSN(l.AddressOf(lab.Source, 0)), far)
+	o.PeerGrace, o.HungHold, o.Lines = time.Millisecond, time.Minute, new(Lines)
+	s := openSide(t, o)
+	o.DSNs = dsns(far)
+	alone := openSide(t, o)
+	for _, state := range []string{"while it is connected to", "when it is asked its role"} {
+		read(t, s, Want{})
+		if _, err := alone.Read(soon(t), Want{}); reasonOf(err) != ReasonNoPrimary {
+			t.Errorf("%s: %v", state, err)
+		}
+		eventually(t, "connected", s.instances[1].connected)
+	}
+}
+
+// What still connects when nobody reads any more ends with the side.
+func TestCloseEndsAConnectThatOutlasts(t *testing.T) {
+	l := startLab(t, lab.Options{})
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // connections come about, and nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
+	o := optionsFor(hadr.Source, l.DSN(lab.Source), plainDSN(silent.Addr().String()))
+	o.PeerGrace, o.DialTimeout, o.Lines = time.Millisecond, time.Minute, new(Lines)
+	s := openSide(t, o)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := s.Read(ctx, Want{}); err != nil {
+		t.Fatal(err)
+	}
+	line := s.instances[1].line
+	taken := func() bool {
+		line.mu.Lock()
+		defer line.mu.Unlock()
+		return line.taken
+	}
+	eventually(t, "a connect outlasts the reading", taken)
+	_ = s.Close()
+	eventually(t, "the connect ends", func() bool { return !taken() })
+}
