@@ -230,7 +230,8 @@ type Outside struct {
 	ChecklistDone []string // items of the plan's checklist that somebody ticked
 
 	LeaseUntil   time.Time     // the alert gate's lease; zero: none
-	LeaseFrom    string        // the alert that gave it
+	LeaseFrom    string        // the alert that gave it, or who started it by hand
+	ByHand       bool          // a person stands in for the alert: no notification is behind LeaseUntil and PipelineSeen
 	PipelineSeen time.Time     // last heartbeat of the alert path (watchdog or any notification); zero: never
 	PipelineTTL  time.Duration // how old that may be; 0 = 2 min
 

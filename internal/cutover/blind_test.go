@@ -157,7 +157,7 @@ func TestEmergencyPage(t *testing.T) {
 			s.to(60, sends(Demote, hadr.Source))
 			s.w.s[0].down = true
 			s.to(20, pages)
-		}, "unreadable: ", "nothing is to be typed while a statement may still land", false},
+		}, "unreadable: ", "the source may be PRIMARY and taking writes, and nothing is to be typed while a statement may still land", false},
 		{"S2 may still land, and the budget is over", func(s *sim) {
 			s.answer = func(_ *sim, st Statement) (Answer, bool) { return AnswerUnknown, st.Kind != Demote }
 			s.to(60, sends(Demote, hadr.Source))

@@ -16,7 +16,7 @@ func (e *engine) before() Decision {
 	out := &e.o.Outside
 	switch {
 	case out.RollbackRequested != nil:
-		return e.goBack("%s asked for it: %s", out.RollbackRequested.By, out.RollbackRequested.Reason)
+		return e.goBack("%s", because(out.RollbackRequested.By+" asked for it", out.RollbackRequested.Reason))
 	case out.Armed == nil:
 		return e.goBack("it was disarmed before the source gave up its role")
 	case out.ShuttingDown:
@@ -53,6 +53,11 @@ func (e *engine) before() Decision {
 	case PhaseWaitSynchronized:
 		if why := e.notSynchronized(); why != "" {
 			return e.wait(pollRun, "waiting for the link: %s", why)
+		}
+		// The link may have taken until after the window. From the quiesce on it
+		// stops nothing any more; before it, an outage is still a choice.
+		if v := e.verdict(GateWindow); !v.Open() {
+			return e.goBack("before the writers were stopped: %s", v.Reason)
 		}
 		e.enter(PhaseQuiesce)
 	}

@@ -182,9 +182,17 @@ func (e *engine) gateArmed() Verdict {
 	return open("armed by %s until %s", a.By, a.Until.UTC().Format(time.RFC3339))
 }
 
+// because adds a reason where one was given.
+func because(text, reason string) string {
+	if reason == "" {
+		return text
+	}
+	return text + ": " + reason
+}
+
 func (e *engine) gateHeld() Verdict {
 	if h := e.o.Outside.Held; h != nil {
-		return later("held by %s since %s: %s", h.By, h.At.UTC().Format(time.RFC3339), h.Reason)
+		return later("held by %s", because(h.By+" since "+h.At.UTC().Format(time.RFC3339), h.Reason))
 	}
 	return open("not held")
 }
@@ -229,6 +237,9 @@ func (e *engine) gateLease() Verdict {
 		}
 		return later("the start alert was last heard %s ago or is resolved", e.now.Sub(o.LeaseUntil).Round(time.Second))
 	}
+	if o.ByHand {
+		return open("%s: a person stands in for the alert", o.LeaseFrom)
+	}
 	return open("%s is firing, its lease lasts %s more", o.LeaseFrom, o.LeaseUntil.Sub(e.now).Round(time.Second))
 }
 
@@ -243,6 +254,9 @@ func (e *engine) gatePipeline() Verdict {
 		return unknown("no notification has arrived yet: is the watchdog route configured?")
 	case e.now.Sub(seen) > ttl:
 		return later("the last notification came %s ago", e.now.Sub(seen).Round(time.Second))
+	}
+	if e.o.Outside.ByHand {
+		return open("%s: no alert is waited for", e.o.Outside.LeaseFrom)
 	}
 	v := open("the last notification came %s ago", e.now.Sub(seen).Round(time.Second))
 	v.EvidenceAge = e.now.Sub(seen)

@@ -279,7 +279,7 @@ func (p *Plan) Steps() []Step {
 		Step{Number: "6", Text: "every gate again but alert lease, alert path and window; identities unchanged"},
 		Step{Number: "7", Text: "the source gives up its role: no side takes writes from here", Statements: get(Demote)(src)},
 		Step{Number: "8", Text: "source reads SECONDARY, none of its databases READ_WRITE"},
-		Step{Number: "9", Text: fmt.Sprintf("both sides at rest over %d readings; per database target ≥ source: the proof (basis %s)", p.SettleReadings, p.ProofBasis)},
+		Step{Number: "9", Text: fmt.Sprintf("both sides at rest over %d readings; per database target ≥ source, its hardened value (where the basis asks for one) beyond the source's end of log: the proof (basis %s)", p.SettleReadings, p.ProofBasis)},
 	)
 	back := Step{Number: "back", Text: "only from 7–9: RSSTC=0 on the source, S3 on the source, confirm, modes back, writers released",
 		Statements: append(get(ReleaseSecondary, Promote)(src), get(SetAsynchronous)(tgt, src)...), Hooks: hooks(HookUnquiesce)}

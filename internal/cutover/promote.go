@@ -22,7 +22,7 @@ func (e *engine) demoted() Decision {
 	}
 	switch {
 	case out.RollbackRequested != nil:
-		return e.goBack("%s asked for it: %s", out.RollbackRequested.By, out.RollbackRequested.Reason)
+		return e.goBack("%s", because(out.RollbackRequested.By+" asked for it", out.RollbackRequested.Reason))
 	case e.now.After(e.budgetEnd()) && (!e.off.holdStopsClock || out.Held == nil):
 		why := "no proof"
 		switch {
@@ -75,7 +75,11 @@ func (e *engine) demoted() Decision {
 		return e.goBack("a drill: the proof is complete after %s, and the way back begins", e.now.Sub(e.in.WriteUnavailableFrom).Round(time.Millisecond))
 	}
 	if out.Held != nil {
-		return e.wait(pollFast, "the proof is complete; held by %s (%s): S3 waits, the clock does not", out.Held.By, out.Held.Reason)
+		by := out.Held.By
+		if out.Held.Reason != "" {
+			by += " (" + out.Held.Reason + ")"
+		}
+		return e.wait(pollFast, "the proof is complete; held by %s: S3 waits, the clock does not", by)
 	}
 	return e.promote()
 }

@@ -67,11 +67,14 @@ func (i *Intent) Outstanding(plan Plan, now time.Time) bool {
 }
 
 // WriteUnavailable is how long no side took writes by this run's doing, so
-// far; 0 before the quiesce.
+// far; 0 before the quiesce. Of a run that a person closed it is the most that it
+// can have been: when writes went on again was not seen.
 func (i *Intent) WriteUnavailable(now time.Time) time.Duration {
 	switch {
 	case i.WriteUnavailableFrom.IsZero():
 		return 0
+	case i.WriteUnavailableTo.IsZero() && !i.Ended.IsZero():
+		return i.Ended.Sub(i.WriteUnavailableFrom)
 	case i.WriteUnavailableTo.IsZero():
 		return now.Sub(i.WriteUnavailableFrom)
 	}

@@ -150,7 +150,7 @@ func (e *engine) unreadable(s hadr.Side) Decision {
 		add(Promote, hadr.Source)
 		p.Before = append(p.Before, "the target reads SECONDARY, or is fenced for good")
 	default:
-		why += ". No side takes writes, and nothing is to be typed while a statement may still land or the target is not seen"
+		why += ". " + e.nobodyWrites() + ", and nothing is to be typed while a statement may still land or the target is not seen"
 	}
 	p.Text = why
 	return e.page(p)

@@ -138,6 +138,9 @@ type Approval struct {
 
 // Hold stands until released.
 type Hold struct {
+	// Run is the run that a rollback or a takeover is about; "" of a hold, and of
+	// what an older build wrote.
+	Run    string    `json:"run,omitempty"`
 	By     string    `json:"by"`
 	Reason string    `json:"reason,omitempty"`
 	At     time.Time `json:"at"`

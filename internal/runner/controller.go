@@ -29,7 +29,7 @@ type Options struct {
 	Render cutover.Render // nil: sqlserver's
 
 	ReadTimeout      time.Duration // of one side's reading while writes go on; default 10 s
-	HotReadTimeout   time.Duration // the same while nobody can write; default 3 s
+	HotReadTimeout   time.Duration // the same while nobody can write; default 3 s, and up to ReadTimeout where a server was cut off by it
 	StatementTimeout time.Duration // of one statement or marker; default 15 s
 	LockTimeout      time.Duration // default 10 s
 	IdlePoll         time.Duration // between rounds while nothing is armed; default 5 s
@@ -61,7 +61,8 @@ type Controller struct {
 	// Owned by the loop.
 	run     *activeRun
 	locks   map[hadr.Side]Lock
-	markers map[hadr.Side]string // run ids in master, as last read
+	markers map[hadr.Side]string        // run ids in master, as last read
+	needs   map[hadr.Side]time.Duration // for a reading while nobody can write, where HotReadTimeout was too short in this run
 	want    cutover.Want
 	gates   map[cutover.Gate]cutover.GateState // as last logged
 	refusal string                             // why an unfinished run is not resumed
@@ -70,6 +71,7 @@ type Controller struct {
 	watch   time.Time                          // until when a second primary is looked for
 	rest    cutover.Intent                     // without a run: the last real one, and since when a side is unread
 	swept   time.Time                          // when a run id that an ended run of ours left behind was last tried
+	adopted time.Time                          // when the unfinished run was found in the journal
 	resumed bool                               // the run was just taken up from the journal: no round has looked yet
 	orphan  bool                               // a bug threw the run in memory away; the journal has it
 	step    *cutover.TraceStep                 // the round under way, if somebody listens
@@ -77,6 +79,12 @@ type Controller struct {
 	paged   string                             // as last logged
 	told    time.Time                          // when the log last said that a run is not taken up
 	exit    exit                               // of the run under way, or of the one that a bug threw out of memory
+
+	// saying is held from a write of the DAG's State to its being taken over into
+	// state: two writes whose answers cross must not leave the older one there, or
+	// a hold that was granted is gone. It is a channel, so that a wait for the
+	// disk can be seen through in tests; mu is never held while it is waited for.
+	saying chan struct{}
 
 	mu         sync.Mutex
 	state      journal.State // what the journal holds
@@ -91,6 +99,7 @@ type Controller struct {
 	busy       []string              // group ids of the local AGs that the unfinished run is about
 	others     func([]string) string // another DAG's run about one of these groups; nil: there is no other DAG
 	intent     cutover.Intent
+	calls      calling // for a person, to take the run over
 	lastRun    journal.Run
 	alerts     map[AlertResult]float64
 	outcomes   map[Outcome]float64
@@ -155,8 +164,8 @@ func New(o Options) (*Controller, error) {
 	c := &Controller{
 		o: o, log: o.Log.With("dag", o.DAG.Name), hub: newHub(),
 		side: map[hadr.Side]Server{hadr.Source: o.Source, hadr.Target: o.Target},
-		done: make(chan struct{}), wake: make(chan struct{}, 1),
-		locks: map[hadr.Side]Lock{}, markers: map[hadr.Side]string{}, gates: map[cutover.Gate]cutover.GateState{},
+		done: make(chan struct{}), wake: make(chan struct{}, 1), saying: make(chan struct{}, 1),
+		locks: map[hadr.Side]Lock{}, markers: map[hadr.Side]string{}, needs: map[hadr.Side]time.Duration{}, gates: map[cutover.Gate]cutover.GateState{},
 		want:   everything.Want,
 		alerts: map[AlertResult]float64{}, outcomes: map[Outcome]float64{}, lastOutage: -1,
 	}
@@ -225,8 +234,8 @@ func (c *Controller) Start(ctx context.Context) error {
 		return err
 	}
 	if rec != nil {
-		if err := c.adopt(rec); err != nil {
-			return err
+		if err := c.adopt(rec); err != nil { // a dry run could not be ended: the next start ends it
+			c.log.Warn("this could not be journalled", "run", rec.Run.ID, "error", err)
 		}
 	}
 	c.ctx, c.kill = context.WithCancel(context.WithoutCancel(ctx))
@@ -301,12 +310,20 @@ func (c *Controller) adopt(rec *journal.Record) error {
 	case c.dry != nil:
 		c.refusal = fmt.Sprintf("run %s is unfinished and was a real one, but mode is %s now: nothing is sent; set mode to execute and restart to let it go on, or finish it by hand and acknowledge", rec.Run.ID, ModeDryRun)
 	}
-	c.run, c.resumed = r, true
+	c.run, c.resumed, c.adopted = r, true, now
 	c.mu.Lock()
-	c.intent, c.busy = r.intent, groups(r.plan)
+	c.intent, c.busy, c.calls = r.intent, groups(r.plan), c.callsFor()
+	// Known before the first round has read the sides, which may take as long as
+	// two of them hang: what people say meanwhile is about this run.
+	c.base.Run, c.base.RunKind, c.base.RunStarted, c.base.Phase = rec.Run.ID, Kind(rec.Run.Kind), rec.Run.Started, string(r.intent.Phase)
 	c.mu.Unlock()
 	c.log.Warn("an unfinished run was found in the journal", "run", rec.Run.ID, "phase", r.intent.Phase, "refused", c.refusal)
-	return c.o.Journal.Append(rec.Run.ID, journal.NewEvent(now, "resume", cmp.Or(c.refusal, "the process was restarted; reading both sides before anything else"), nil))
+	if err := c.o.Journal.Append(rec.Run.ID, journal.NewEvent(now, "resume", cmp.Or(c.refusal, "the process was restarted; reading both sides before anything else"), nil)); err != nil {
+		// The run is watched, and a human called, with a full disk too: what has to
+		// be written before the next act says so itself.
+		c.log.Warn("this could not be journalled", "run", rec.Run.ID, "error", err)
+	}
+	return nil
 }
 
 // isAbout reports that a plan is about the groups that the configuration names:
@@ -359,6 +376,12 @@ func (c *Controller) Kill() {
 	}
 	c.kill()
 	<-c.done
+}
+
+// say begins a write of the DAG's State; what it gives back ends it.
+func (c *Controller) say() (said func()) {
+	c.saying <- struct{}{}
+	return func() { <-c.saying }
 }
 
 // nudge makes the loop look at once.

@@ -25,7 +25,7 @@ func (c *Controller) end() time.Duration {
 		ended = time.Now()
 	}
 	change := func(s *journal.State) {
-		s.Rollback, s.TakenOver, s.Approvals = nil, nil, nil // they were for this run
+		s.Rollback, s.TakenOver, s.Approvals, s.Checklist = nil, nil, nil, nil // they were for this run
 		if real {
 			s.Unacknowledged = run.ID
 		}
@@ -37,7 +37,17 @@ func (c *Controller) end() time.Duration {
 	}
 	c.sweep(time.Now())
 	text := fmt.Sprintf("%s ended: %s", run.Kind, outcome)
-	if err := c.o.Journal.End(run.ID, ended, outcome, i, change, journal.NewEvent(ended, "run", text, nil)); err != nil {
+	said := c.say()
+	err := c.written(func() error {
+		return c.o.Journal.End(run.ID, ended, outcome, i, change, journal.NewEvent(ended, "run", text, nil))
+	})
+	if err == nil {
+		c.mu.Lock()
+		change(&c.state)
+		c.mu.Unlock()
+	}
+	said()
+	if err != nil {
 		return c.journalFailed(err, cutover.Observation{})
 	}
 	c.well()
@@ -47,8 +57,7 @@ func (c *Controller) end() time.Duration {
 		c.dry.reset() // from here on the readings are what they are again
 	}
 	c.mu.Lock()
-	change(&c.state)
-	c.intent, c.lastRun = i, run
+	c.intent, c.lastRun, c.calls = i, run, calling{}
 	c.lastRun.Ended, c.lastRun.Outcome = ended, outcome
 	c.base.Run, c.base.GoingBack, c.busy = "", false, nil
 	if real {
@@ -59,6 +68,7 @@ func (c *Controller) end() time.Duration {
 	}
 	c.mu.Unlock()
 	c.run = nil
+	clear(c.needs)
 	c.want = everything.Want
 	if real {
 		c.watch, c.rest = i.WatchUntil, i

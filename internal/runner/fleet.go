@@ -144,6 +144,16 @@ func (f *Fleet) Close() error {
 	return errors.Join(errs...)
 }
 
+// Kill stops every Controller where it stands, as a crash would: after it nothing
+// is sent any more, and the next start takes up what is unfinished.
+func (f *Fleet) Kill() {
+	var wg sync.WaitGroup
+	for _, c := range f.controllers {
+		wg.Go(c.Kill)
+	}
+	wg.Wait()
+}
+
 // HeartbeatSeen records that the alert pipeline is alive, for every DAG.
 func (f *Fleet) HeartbeatSeen(now time.Time) {
 	f.metrics.pipelineSeen(now)

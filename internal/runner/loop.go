@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/dag-exporter/dag_exporter/internal/cutover"
 	"github.com/dag-exporter/dag_exporter/internal/hadr"
 	"github.com/dag-exporter/dag_exporter/internal/journal"
+	"github.com/dag-exporter/dag_exporter/internal/sqlserver"
 )
 
 const (
@@ -116,12 +118,13 @@ func (c *Controller) round() time.Duration {
 		return 0 // somebody said something meanwhile: look again before acting
 	}
 	if d.Action == cutover.ActionStart {
-		return c.begin(plan, obs, d, manual, now)
+		return c.begin(plan, obs, d, manual, version, now)
 	}
 	if manual != nil {
 		manual.reply <- startReply{err: c.notStarted(manual, planErr, d)}
 	}
 	if c.run == nil {
+		c.recovered()
 		c.sweep(now)
 		return c.idle(d)
 	}
@@ -234,9 +237,9 @@ func order(first hadr.Side) [2]hadr.Side {
 }
 
 func (c *Controller) readSide(s hadr.Side, want Want) cutover.SideObservation {
-	timeout := c.o.ReadTimeout
-	if c.hot() {
-		timeout = c.o.HotReadTimeout
+	timeout, hot := c.o.ReadTimeout, c.hot()
+	if hot {
+		timeout = max(c.o.HotReadTimeout, c.needs[s])
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
@@ -245,11 +248,22 @@ func (c *Controller) readSide(s hadr.Side, want Want) cutover.SideObservation {
 	r, err := c.side[s].Read(ctx, want)
 	if err != nil {
 		so.Failure, so.Class = err.Error(), failureClass(err)
+		if hot && cutOff(err) {
+			c.needs[s] = min(2*timeout, max(timeout, c.o.ReadTimeout))
+		}
 	} else {
 		so.Reading = r
 	}
 	so.Lock = c.lockState(s, r, held)
 	return so
+}
+
+// cutOff reports a reading that the server was at when its time was over. A side
+// that is not reached at all needs no longer deadline; one that is at work does:
+// cut off after the same time again and again, it would never be read.
+func cutOff(err error) bool {
+	e, ok := errors.AsType[*sqlserver.Error](err)
+	return ok && e.Class == sqlserver.ClassUnknown && e.Reason == sqlserver.ReasonTimeout
 }
 
 // askBeside asks the server, in the session that holds a side's lock, whether
@@ -303,7 +317,8 @@ func (c *Controller) lockState(s hadr.Side, r *hadr.Reading, beside <-chan bool)
 	return cutover.LockHeld
 }
 
-// reload takes the journal's word for what is armed and unfinished.
+// reload takes the journal's word for what is armed and unfinished. The caller
+// holds saying.
 func (c *Controller) reload() time.Duration {
 	state, err := c.o.Journal.State(c.Name())
 	if err != nil {
@@ -333,11 +348,11 @@ func (c *Controller) put(next cutover.Intent, events ...journal.Event) error {
 	if err != nil {
 		return err
 	}
-	if len(events) == 0 && bytes.Equal(b, c.run.written) {
+	if len(events) == 0 && bytes.Equal(b, c.run.written) && c.sick == nil {
 		c.resumed = false
 		return nil
 	}
-	if err := c.o.Journal.Put(c.run.head.ID, next, events...); err != nil {
+	if err := c.written(func() error { return c.o.Journal.Put(c.run.head.ID, next, events...) }); err != nil {
 		return err
 	}
 	c.resumed = false
@@ -345,7 +360,7 @@ func (c *Controller) put(next cutover.Intent, events ...journal.Event) error {
 	before := c.run.intent.Phase
 	c.run.intent, c.run.written = next, b
 	c.mu.Lock()
-	c.intent = next
+	c.intent, c.calls = next, c.callsFor()
 	c.mu.Unlock()
 	if next.Phase != before {
 		c.log.Info("phase", "run", next.Run, "phase", next.Phase, "before", before)
@@ -376,7 +391,7 @@ func (c *Controller) journalFailed(err error, obs cutover.Observation) time.Dura
 // it, and the source reads PRIMARY, or cannot be read and was never demoted by
 // us. On a demoted source it stays, it fences.
 func (c *Controller) unfence(r *hadr.Reading) {
-	if c.run == nil || c.refusal != "" || !required(c.run.intent) {
+	if c.run == nil || c.refusal != "" || c.ctx.Err() != nil || !required(c.run.intent) {
 		return
 	}
 	switch {

@@ -31,9 +31,12 @@ func (r *Report) Markdown(w io.Writer) error {
 	p("| target | %s on %s, SQL Server %s |", md(r.Target.AG), md(r.Target.ServerName), md(r.Target.Version))
 	p("| started | %s (%s) |", stamp(r.Started), md(r.StartedBy))
 	p("| ended | %s |", stamp(r.Ended))
-	if r.Mode != ModeExecute {
+	switch {
+	case r.Mode != ModeExecute:
 		p("| write-unavailable time | none: nothing was touched |")
-	} else {
+	case r.WriteUnavailableTo.IsZero() && !r.WriteUnavailableFrom.IsZero() && !r.Ended.IsZero():
+		p("| write-unavailable time | at most %s (from %s; when writes went on again was not seen) |", seconds(r.WriteUnavailable), stamp(r.WriteUnavailableFrom))
+	default:
 		p("| write-unavailable time | %s (%s to %s) |", seconds(r.WriteUnavailable), stamp(r.WriteUnavailableFrom), stamp(r.WriteUnavailableTo))
 	}
 	p("| plan | `%s` |", r.PlanHash)
@@ -127,6 +130,10 @@ func (r *Report) Markdown(w io.Writer) error {
 
 	for _, v := range r.Verdicts {
 		p("\n## Gates: %s, %s\n", md(v.When), stamp(v.At))
+		if len(v.Gates) == 0 {
+			p("None is read after S2: the proof stands in their place.")
+			continue
+		}
 		p("| gate | state | reason | evidence |")
 		p("|---|---|---|---|")
 		for _, g := range v.Gates {

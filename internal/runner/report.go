@@ -3,6 +3,8 @@ package runner
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/dag-exporter/dag_exporter/internal/cutover"
@@ -124,6 +126,9 @@ func newReport(rec *journal.Record, now time.Time) *Report {
 		WriteUnavailable: i.WriteUnavailable(now).Seconds(), WriteUnavailableFrom: i.WriteUnavailableFrom, WriteUnavailableTo: i.WriteUnavailableTo,
 		Statements: []ReportStatement{}, Phases: []ReportPhase{}, Verdicts: []ReportVerdicts{}, Changes: []ReportEvent{}, Events: []ReportEvent{},
 	}
+	if r.Mode != ModeExecute {
+		r.WriteUnavailable = 0 // it made nothing unavailable; from and to say what a run would have
+	}
 	if r.Outcome == "" {
 		r.Outcome = Outcome(i.Outcome)
 	}
@@ -156,7 +161,7 @@ func newReport(rec *journal.Record, now time.Time) *Report {
 	for _, e := range rec.Events {
 		r.event(e)
 	}
-	r.left(i, planErr)
+	r.left(p, i, planErr)
 	return r
 }
 
@@ -229,7 +234,7 @@ func (r *Report) event(e journal.Event) {
 }
 
 // left is what the run leaves to people.
-func (r *Report) left(i cutover.Intent, planErr error) {
+func (r *Report) left(plan cutover.Plan, i cutover.Intent, planErr error) {
 	if planErr != nil {
 		r.Left = append(r.Left, planErr.Error())
 	}
@@ -238,6 +243,9 @@ func (r *Report) left(i cutover.Intent, planErr error) {
 			continue
 		}
 		r.Left = append(r.Left, p.Text)
+		for _, first := range p.Before { // never a statement without what has to be true first
+			r.Left = append(r.Left, "first: "+first)
+		}
 		for _, s := range p.Statements {
 			r.Left = append(r.Left, fmt.Sprintf("on the %s: %s", s.Side, s.SQL))
 		}
@@ -252,8 +260,16 @@ func (r *Report) left(i cutover.Intent, planErr error) {
 	}
 	switch i.Outcome {
 	case cutover.OutcomeDone:
+		if slices.ContainsFunc(i.Notes, func(n cutover.Note) bool { return strings.Contains(n.Text, " is suspended on the ") }) {
+			r.Left = append(r.Left, "look at the suspended databases in the notes before you RESUME any")
+		}
+		if _, ran := i.Hooks[cutover.HookRepoint]; !ran {
+			r.Left = append(r.Left, "no repoint hook ran: the applications have to be led to the target by hand")
+		}
+		if !plan.BackToAsync {
+			r.Left = append(r.Left, "both members commit synchronously now: every commit on the target waits for the old source while it is connected. Asynchronous again is up to you (back_to_async does it)")
+		}
 		r.Left = append(r.Left,
-			"look at the suspended databases in the notes before you RESUME any",
 			"logins, Agent jobs, linked servers and server settings are not part of an availability group",
 			"keep the distributed availability group for a way back, or drop it on both sides; the source's domain controllers only after everything is off them")
 	case cutover.OutcomeNone:

@@ -36,17 +36,12 @@ func (c *Controller) change(op string, r Request, text string, f func(*journal.S
 	c.mu.Lock()
 	run := c.base.Run
 	c.mu.Unlock()
-	s, err := c.o.Journal.Update(c.Name(), f, e)
-	if err != nil {
+	if err := c.update(f, e); err != nil {
 		if _, ok := AsRefused(err); ok {
 			return err
 		}
 		return fmt.Errorf("%s %s: nothing was changed: %w", op, c.Name(), err)
 	}
-	c.mu.Lock()
-	c.state = s
-	c.version++
-	c.mu.Unlock()
 	if run != "" {
 		if err := c.o.Journal.Append(run, e); err != nil {
 			c.log.Error("the run's log could not be written", "run", run, "error", err)
@@ -55,6 +50,20 @@ func (c *Controller) change(op string, r Request, text string, f func(*journal.S
 	c.log.Info(text, "op", op)
 	c.emit(op, text)
 	c.nudge()
+	return nil
+}
+
+// update writes the DAG's State and takes over what was written.
+func (c *Controller) update(f func(*journal.State) error, e journal.Event) error {
+	defer c.say()()
+	s, err := c.o.Journal.Update(c.Name(), f, e)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = s
+	c.version++
 	return nil
 }
 
@@ -204,6 +213,10 @@ func (c *Controller) Arm(ctx context.Context, r ArmRequest) (Arming, error) {
 		}
 		s.Generation++
 		out = journal.Arming{By: r.By, Reason: r.Reason, At: now.UTC(), Until: until.UTC(), Generation: s.Generation, PlanHash: hash, Drill: r.Drill}
+		if old := s.Arming; old != nil && old.Spent == "" {
+			// What was approved for an arming that is over is approved no more.
+			s.Approvals = slices.DeleteFunc(slices.Clone(s.Approvals), func(a journal.Approval) bool { return !old.Until.After(now) && a.At.Before(old.Until) })
+		}
 		s.Arming = &out
 		// What was approved for another plan is approved no more.
 		s.Approvals = slices.DeleteFunc(slices.Clone(s.Approvals), func(a journal.Approval) bool { return a.PlanHash != hash })
@@ -235,7 +248,7 @@ func (c *Controller) Disarm(_ context.Context, r Request) error {
 		if s.Arming == nil || s.Arming.Spent != "" && c.underWay() == "" {
 			return c.refuse("disarm", "nothing is armed", "")
 		}
-		s.Arming = nil
+		s.Arming, s.Approvals = nil, nil // who arms again asks for approval again
 		return nil
 	})
 }
@@ -252,7 +265,7 @@ func (c *Controller) DisarmAll(reason string) {
 		return
 	}
 	err := c.change("disarm", Request{Reason: reason}, "disarmed: "+reason, func(s *journal.State) error {
-		s.Arming = nil
+		s.Arming, s.Approvals = nil, nil
 		return nil
 	})
 	if err != nil {
@@ -447,7 +460,7 @@ func (c *Controller) Rollback(_ context.Context, r Request) error {
 		return c.refuse(op, "S3 on the target is journalled: S3 on the source could make two primaries", "let it end; going back later is a migration of its own")
 	}
 	return c.change(op, r, because("rollback asked for by "+r.By, r.Reason), func(s *journal.State) error {
-		s.Rollback = &journal.Hold{By: r.By, Reason: r.Reason, At: time.Now().UTC()}
+		s.Rollback = &journal.Hold{Run: run, By: r.By, Reason: r.Reason, At: time.Now().UTC()}
 		return nil
 	})
 }
@@ -459,16 +472,23 @@ func promoted(i cutover.Intent) bool {
 	})
 }
 
-// Acknowledge implements API. During a run that called for a human it says
-// that this person brings it to its end by hand.
+// Acknowledge implements API. During a run that acts no more and called for a
+// human it says that this person brings it to its end by hand. One that goes on by
+// itself is not taken over: said early, it would close what nobody has seen yet.
 func (c *Controller) Acknowledge(_ context.Context, r Request) error {
 	const op = "acknowledge"
 	if err := c.who(op, r); err != nil {
 		return err
 	}
-	if run := c.underWay(); run != "" {
+	c.mu.Lock()
+	run, calls := c.base.Run, c.calls.is
+	c.mu.Unlock()
+	if run != "" && !calls {
+		return c.refuse(op, "run "+run+" goes on by itself, and its pages go when what they are about is over", "rollback asks it to go back, hold keeps S3 from being sent; it can be acknowledged when it has ended, or when it has stopped acting and a page says so")
+	}
+	if run != "" {
 		return c.change(op, r, because("run taken over by "+r.By, r.Reason), func(s *journal.State) error {
-			s.TakenOver = &journal.Hold{By: r.By, Reason: r.Reason, At: time.Now().UTC()}
+			s.TakenOver = &journal.Hold{Run: run, By: r.By, Reason: r.Reason, At: time.Now().UTC()}
 			return nil
 		})
 	}
@@ -553,7 +573,9 @@ func (c *Controller) Runs(context.Context) ([]RunSummary, error) {
 		if r.Arming != nil {
 			s.ArmedBy = r.Arming.By
 		}
-		s.WriteUnavailable = rec.Intent.WriteUnavailable(time.Now()).Seconds()
+		if s.Mode == ModeExecute { // a dry run makes nothing unavailable
+			s.WriteUnavailable = rec.Intent.WriteUnavailable(time.Now()).Seconds()
+		}
 		out = append(out, s)
 	}
 	return out, nil

@@ -14,7 +14,8 @@ import (
 
 // begin starts a run: the arming is spent and the intent written in one
 // transaction, and nothing is touched before that is on disk.
-func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover.Decision, manual *manualStart, now time.Time) time.Duration {
+// version is what people had said when the round began.
+func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover.Decision, manual *manualStart, version uint64, now time.Time) time.Duration {
 	reply := func(run string, err error) {
 		if manual != nil {
 			manual.reply <- startReply{run, err}
@@ -51,7 +52,12 @@ func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover
 	if plan.Drill {
 		events = append(events, unconfirmed(plan, now))
 	}
-	err = c.o.Journal.Begin(head, intent, events...)
+	defer c.say()()
+	if c.seen() != version { // a hold that was just granted is no start
+		c.putBack(manual)
+		return 0
+	}
+	err = c.written(func() error { return c.o.Journal.Begin(head, intent, events...) })
 	switch {
 	case errors.Is(err, journal.ErrSpent), errors.Is(err, journal.ErrUnfinished):
 		// Somebody disarmed it meanwhile, or an earlier Begin was written
@@ -70,7 +76,7 @@ func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover
 		c.dry.reset()
 	}
 	c.mu.Lock()
-	c.intent, c.lastRun, c.busy = intent, head, groups(plan)
+	c.intent, c.lastRun, c.busy, c.calls = intent, head, groups(plan), calling{}
 	if c.state.Arming != nil && c.state.Arming.Generation == arming.Generation {
 		spent := *c.state.Arming
 		spent.Spent = id

@@ -40,9 +40,10 @@ func (c *Controller) outside(manual *manualStart, now time.Time) cutover.Outside
 		Held: holdOf(s.Hold),
 	}
 	if c.run != nil {
-		// Said in the moment in which an earlier run ended, they were not about
-		// this one.
-		o.RollbackRequested, o.Acknowledged = saidSince(s.Rollback, c.run.head.Started), saidSince(s.TakenOver, c.run.head.Started)
+		o.RollbackRequested = holdOf(saidOf(s.Rollback, &c.run.head))
+		if by := saidOf(s.TakenOver, &c.run.head); by != nil && c.calls.heard(by.At, now) {
+			o.Acknowledged = holdOf(by)
+		}
 	}
 	if a := s.Arming; a != nil && a.Generation > c.blocked {
 		// A spent arming belongs to its run, and to no other.
@@ -62,19 +63,54 @@ func (c *Controller) outside(manual *manualStart, now time.Time) cutover.Outside
 	}
 	if manual != nil {
 		// A person asks for it now: that is what the alert would have said.
-		o.LeaseFrom, o.LeaseUntil, o.PipelineSeen = byHand+manual.by, now.Add(c.leaseTime()), now
+		o.ByHand, o.LeaseFrom, o.LeaseUntil, o.PipelineSeen = true, byHand+manual.by, now.Add(c.leaseTime()), now
 	}
 	if c.run != nil && c.run.manual {
-		o.LeaseFrom, o.LeaseUntil, o.PipelineSeen = c.run.head.StartedBy, now.Add(c.leaseTime()), now
+		o.ByHand, o.LeaseFrom, o.LeaseUntil, o.PipelineSeen = true, c.run.head.StartedBy, now.Add(c.leaseTime()), now
 	}
 	return o
 }
 
-func saidSince(h *journal.Hold, t time.Time) *cutover.Hold {
-	if h == nil || h.At.Before(t) {
+// saidOf is what was said, if it is about this run: it may have been said in the
+// moment in which an earlier one ended. An older build did not write which run it
+// was about: then it counts from the run's beginning.
+func saidOf(h *journal.Hold, run *journal.Run) *journal.Hold {
+	if h == nil || h.Run != "" && h.Run != run.ID || h.Run == "" && h.At.Before(run.Started) {
 		return nil
 	}
-	return holdOf(h)
+	return h
+}
+
+// calling is whether and since when the run of this DAG acts no more and waits for
+// a person to take it over.
+type calling struct {
+	is    bool
+	since time.Time
+}
+
+// heard reports that what was said at this time came after the call. A call later
+// than now is of a clock that was put back since, and tells nothing.
+func (c calling) heard(at, now time.Time) bool {
+	return c.is && (c.since.After(now) || !at.Before(c.since))
+}
+
+// callsFor works it out: the run is not taken up, or its engine only reads. Only
+// what is said from then on takes it over; who acknowledged a page before meant
+// that page.
+func (c *Controller) callsFor() calling {
+	switch {
+	case c.run == nil:
+		return calling{}
+	case c.refusal != "":
+		return calling{true, c.adopted}
+	case c.run.intent.Stuck != "":
+		for _, p := range slices.Backward(c.run.intent.Pages) {
+			if p.Code == c.run.intent.Stuck {
+				return calling{true, p.At}
+			}
+		}
+	}
+	return calling{}
 }
 
 func (c *Controller) leaseTime() time.Duration {
@@ -316,7 +352,7 @@ func (c *Controller) Status() Status {
 		s.Approvals = append(s.Approvals, Approval(a))
 	}
 	if st.Hold != nil {
-		h := Hold(*st.Hold)
+		h := Hold{By: st.Hold.By, Reason: st.Hold.Reason, At: st.Hold.At}
 		s.Held = &h
 	}
 	for _, item := range c.o.DAG.Cutover.Checklist {
