@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -47,6 +48,9 @@ func (f clientFlags) open() (*client, error) {
 		if err := cfg.Validate(); err != nil {
 			return nil, coded{exitConfig, fmt.Errorf("--http.config.file %s: %w", f.httpConfig, err)}
 		}
+		if err := readable(cfg); err != nil {
+			return nil, coded{exitConfig, fmt.Errorf("--http.config.file %s: %w", f.httpConfig, err)}
+		}
 	}
 	h, err := commoncfg.NewClientFromConfig(*cfg, "cutover_webhook")
 	if err != nil {
@@ -54,6 +58,27 @@ func (f clientFlags) open() (*client, error) {
 	}
 	h.Timeout = f.timeout
 	return &client{base: base, http: h}, nil
+}
+
+// readable looks at the files that are only read by the first request: there a
+// missing one would pass for a webhook that does not answer.
+func readable(cfg *commoncfg.HTTPClientConfig) error {
+	var files []string
+	if b := cfg.BasicAuth; b != nil {
+		files = append(files, b.UsernameFile, b.PasswordFile)
+	}
+	if a := cfg.Authorization; a != nil {
+		files = append(files, a.CredentialsFile)
+	}
+	for _, file := range files {
+		if file == "" {
+			continue
+		}
+		if _, err := os.ReadFile(file); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // call sends one request and decodes the answer into out (nil: a *bytes.Buffer

@@ -95,7 +95,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.HelpFlag.Short('h')
 	app.VersionFlag.Short('V')
 	ended := -1
-	app.Terminate(func(code int) { ended = code })
+	app.Terminate(func(code int) { ended = code; app.UsageWriter(io.Discard) }) // kingpin would go on and print it once more: no command was given
 	logConfig := &promslog.Config{Writer: stderr}
 	promslogflag.AddFlags(app, logConfig)
 

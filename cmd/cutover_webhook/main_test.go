@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -220,6 +221,18 @@ plan: none: see readable
 	}
 	if n := widthOf(&strings.Builder{}, "120"); n != 0 {
 		t.Errorf("what is no terminal has width %d", n)
+	}
+}
+
+// What somebody else wrote is shown to a terminal, and not obeyed by it.
+func TestTableHoldsNoControls(t *testing.T) {
+	var b bytes.Buffer
+	c := &cli{out: &b}
+	if err := c.table([]string{"held", "by ops \x1b[2J\x1b]0;title\a\tlunch\u009b31m"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := b.String(), "held  by ops [2J ]0;title lunch 31m\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/dag-exporter/dag_exporter/internal/runner"
@@ -33,7 +34,7 @@ func (c *cli) table(rows ...[]string) error {
 	before := make([]int, 0, 8) // the widths of all columns but the last
 	for _, r := range rows {
 		for i := range r {
-			r[i] = strings.Join(strings.Fields(r[i]), " ")
+			r[i] = strings.Join(strings.Fields(printable(r[i])), " ")
 		}
 		for i, cell := range r[:len(r)-1] {
 			if i == len(before) {
@@ -61,6 +62,17 @@ func (c *cli) table(rows ...[]string) error {
 		}
 	}
 	return w.Flush()
+}
+
+// printable is a text without what a terminal obeys: a reason, or a server's
+// message, may hold anything.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // wrap breaks a text between words into lines of at most width runes, longer
@@ -248,6 +260,9 @@ func (c *cli) statusText(s runner.Status) error {
 		{"approvals", fmt.Sprint(len(s.Approvals))},
 		{"held", held},
 		{"readiness", string(s.Readiness)},
+	}
+	if s.Arming != nil && len(s.Checklist) > 0 {
+		rows = append(rows, []string{"checklist", "not declared done: " + strings.Join(s.Checklist, "; ")})
 	}
 	if s.Run != "" {
 		rows = append(rows, []string{"run", fmt.Sprintf("%s (%s) since %s, write-unavailable %.1f s", s.Run, s.RunKind, stamp(s.RunStarted), s.WriteUnavailable)})

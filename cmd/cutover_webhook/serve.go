@@ -89,7 +89,11 @@ func serve(c *cli, f *serveFlags, log *slog.Logger) error {
 	if err != nil {
 		return coded{exitConfig, fmt.Errorf("%s: %w", c.configFile, err)}
 	}
+	warnings := webhook.Warnings(cfg, auth)
 	if f.check {
+		for _, w := range warnings {
+			_, _ = fmt.Fprintf(c.err, "warning: %s\n", w)
+		}
 		n := fmt.Sprintf("%d DAGs", len(cfg.DAGs))
 		if len(cfg.DAGs) == 1 {
 			n = "1 DAG"
@@ -100,6 +104,9 @@ func serve(c *cli, f *serveFlags, log *slog.Logger) error {
 	log.Info("starting cutover_webhook", "version", version.Info(), "dags", len(cfg.DAGs))
 	for i := range cfg.DAGs {
 		log.Info("watching", "dag", cfg.DAGs[i].Name, "mode", cfg.DAGs[i].Cutover.Mode)
+	}
+	for _, w := range warnings {
+		log.Warn(w)
 	}
 	if auth.Anonymous() {
 		log.Warn("no --web.config.file: whoever reaches this port may arm and approve dry runs; nothing can be executed")
@@ -138,7 +145,7 @@ func serveUntilStopped(ctx context.Context, f *serveFlags, h *webhook.Handler, f
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 
-	servers := []*http.Server{newServer(h, log)}
+	servers := []*http.Server{webhook.NewServer(h, log)}
 	failed := make(chan error, 2)
 	go func() { failed <- web.ListenAndServe(servers[0], f.web, log) }()
 	if f.health != "" {
@@ -146,7 +153,7 @@ func serveUntilStopped(ctx context.Context, f *serveFlags, h *webhook.Handler, f
 		if err != nil {
 			return inUse(err, "--web.health-address")
 		}
-		servers = append(servers, newServer(healthOnly(h), log))
+		servers = append(servers, webhook.NewServer(healthOnly(h), log))
 		go func() { failed <- servers[1].Serve(l) }()
 	}
 	if err := fleet.Start(ctx); err != nil {
@@ -179,12 +186,19 @@ func serveUntilStopped(ctx context.Context, f *serveFlags, h *webhook.Handler, f
 	// kills the process, and the journal takes over.
 	closed := make(chan error, 1)
 	go func() { closed <- fleet.Close() }()
-	select {
-	case cerr := <-closed:
-		err = errors.Join(err, cerr)
-	case s := <-signals:
-		log.Error("killed while a run was under way: it is taken up at the next start", "signal", s.String())
-		return errors.Join(err, errors.New("killed by a second signal"))
+	for ended := false; !ended; {
+		select {
+		case cerr := <-closed:
+			err, ended = errors.Join(err, cerr), true
+		case s := <-signals:
+			if s == syscall.SIGHUP { // a rotated log must not kill a run
+				log.Warn("not reloaded: the webhook is stopping")
+				continue
+			}
+			fleet.Kill() // before the word, which people act on: nothing is sent after it
+			log.Error("killed while a run was under way: it is taken up at the next start", "signal", s.String())
+			return errors.Join(err, errors.New("killed by a second signal"))
+		}
 	}
 	h.Close()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -206,15 +220,6 @@ func inUse(err error, flag string) error {
 		return fmt.Errorf("%w; stop what listens there, or give another %s", err, flag)
 	}
 	return err
-}
-
-// newServer has no timeout on whole requests: event streams are long. Bodies
-// are bounded where they are read.
-func newServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
 }
 
 func healthOnly(h http.Handler) http.Handler {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -60,7 +61,7 @@ func addVerbs(app *kingpin.Application, c *cli) map[string]func() error {
 	alone(plan)
 	formats(plan, "text")
 
-	status := add("status", "Show what is going on. Without a DAG: one line for each. Exit 6: somebody has to act.", c.status)
+	status := add("status", "Show what is going on. Without a DAG, where there are several: one line for each. Exit 6: somebody has to act.", c.status)
 	formats(status, "text")
 
 	var runID string
@@ -77,7 +78,7 @@ func addVerbs(app *kingpin.Application, c *cli) map[string]func() error {
 		{"rollback", "Ask the present run to go back to the source. Refused once S3 was sent on the target."},
 		{"hold", "Stop before the next step. After S2 the clock goes on: when the bound is over, the run goes back."},
 		{"release", "Let a held run go on."},
-		{"acknowledge", "Say that the end of the last run and its pages were seen; ends the cooldown."},
+		{"acknowledge", "Say that the end of the last run and its pages were seen; ends the cooldown. Of a run that a page says has stopped acting: you bring it to its end by hand. Refused while a run goes on by itself."},
 	} {
 		f := &actFlags{}
 		cmd := add(v.name, v.text, func(ctx context.Context) error { return c.act(ctx, v.name, f) })
@@ -245,7 +246,15 @@ func (c *cli) report(ctx context.Context, run string) error {
 	}
 	var b bytes.Buffer
 	if err := cl.get(ctx, dag, "report", query, &b); err != nil {
-		return err
+		var list webhook.Runs
+		if run == "" || cl.get(ctx, dag, "runs", nil, &list) != nil || len(list.Runs) == 0 {
+			return err
+		}
+		ids := make([]string, len(list.Runs))
+		for i, r := range list.Runs {
+			ids[i] = r.ID
+		}
+		return fmt.Errorf("%w (newest first: %s)", err, strings.Join(ids, ", "))
 	}
 	_, err = c.out.Write(b.Bytes())
 	return err
@@ -281,7 +290,10 @@ func (c *cli) act(ctx context.Context, verb string, f *actFlags) error {
 		if err := cl.post(ctx, dag, verb, f.Act, &a); err != nil {
 			return err
 		}
-		return c.print("%s is armed by %s until %s\nplan %s\n", dag, a.By, a.Until.UTC().Format(time.RFC3339), a.PlanHash)
+		if err := c.print("%s is armed by %s until %s\nplan %s\n", dag, a.By, a.Until.UTC().Format(time.RFC3339), a.PlanHash); err != nil {
+			return err
+		}
+		return c.openItems(ctx, cl, dag)
 	case "approve":
 		return c.approve(ctx, cl, dag, f)
 	case "run", "drill":
@@ -308,6 +320,21 @@ func (c *cli) act(ctx context.Context, verb string, f *actFlags) error {
 		return err
 	}
 	return c.print("%s: %s done\n", dag, verb)
+}
+
+// openItems says which items of the checklist nobody has declared done: no run
+// starts before, and a gate that is closed at night is found too late.
+func (c *cli) openItems(ctx context.Context, cl *client, dag string) error {
+	var s runner.Status
+	if err := cl.get(ctx, dag, "", nil, &s); err != nil {
+		return fmt.Errorf("it is armed, but its checklist could not be read: %w", err)
+	}
+	for _, item := range s.Checklist {
+		if err := c.print("not declared done, and no run starts before: %s (arm again with --checklist)\n", item); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // approve shows what it approves, and only approves what it has shown.

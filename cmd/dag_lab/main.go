@@ -32,7 +32,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app := kingpin.New("dag_lab", "Two SQL Server look-alikes with a distributed availability group between them.").UsageWriter(stdout).ErrorWriter(stderr)
 	app.HelpFlag.Short('h')
 	stop := -1
-	app.Terminate(func(code int) { stop = code })
+	app.Terminate(func(code int) { stop = code; app.UsageWriter(io.Discard) }) // kingpin would go on and print it once more: no command was given
 	verbs := map[string]func(io.Writer, io.Writer) error{}
 	serveCommand(app, verbs)
 	ctlCommand(app, verbs)

@@ -15,6 +15,8 @@ type Config struct {
 	Webhook Webhook `yaml:"webhook"`
 
 	Path string `yaml:"-"` // where it was read from
+
+	passwords bool // one is written out in the file itself
 }
 
 // DAG is one migration.

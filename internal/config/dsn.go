@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -113,6 +114,13 @@ func checkDSN(dsn string) string {
 	default:
 		return fmt.Sprintf("encrypt of %s must be strict, true, false or disable", InstanceName(dsn))
 	}
+	// Both lead to another instance than the one that is meant.
+	if v, ok := values["applicationintent"]; ok && !strings.EqualFold(v, "ReadWrite") {
+		return fmt.Sprintf("the DSN of %s asks for another instance by ApplicationIntent: take it out, a reading needs the one that is named", InstanceName(dsn))
+	}
+	if _, ok := values["failoverpartner"]; ok {
+		return fmt.Sprintf("the DSN of %s names a failover partner: list the instances of the side instead", InstanceName(dsn))
+	}
 	return ""
 }
 
@@ -195,6 +203,9 @@ func readDSNFile(path string) ([]fileDSN, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("dsn_file %s cannot be read: %s", path, reason(err))
+	}
+	if bytes.IndexByte(data, 0) >= 0 {
+		return nil, fmt.Errorf("dsn_file %s is not plain text: save it as UTF-8 (Notepad's Unicode and PowerShell's > are UTF-16)", path)
 	}
 	var out []fileDSN
 	for i, line := range strings.Split(string(data), "\n") {

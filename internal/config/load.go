@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -79,12 +80,14 @@ func Parse(data []byte, path string) (*Config, error) {
 	p.root = root.Content[0]
 
 	cfg := &Config{}
-	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec := yaml.NewDecoder(bytes.NewReader(p.withoutBadTimes()))
 	dec.KnownFields(true)
 	if err := dec.Decode(cfg); err != nil {
-		p.yamlError(err)
 		var te *yaml.TypeError
-		if !errors.As(err, &te) {
+		if errors.As(err, &te) || len(p.problems) == 0 {
+			p.yamlError(err)
+		}
+		if te == nil {
 			return nil, p.err()
 		}
 	}
@@ -99,6 +102,8 @@ func Parse(data []byte, path string) (*Config, error) {
 		d := &cfg.DAGs[i]
 		where := fmt.Sprintf("dags[%d]", i)
 		p.defaults(d, where)
+		cfg.passwords = cfg.passwords || slices.ContainsFunc(slices.Concat(d.Source.Instances, d.Target.Instances),
+			func(dsn Secret) bool { return plainPassword(dsn.Reveal()) })
 		p.expand(&d.Source, base, where+".source")
 		p.expand(&d.Target, base, where+".target")
 	}

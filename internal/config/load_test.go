@@ -158,6 +158,20 @@ func TestProblems(t *testing.T) {
 			`c.yml:5: dags[0].cutover.window[0].location: "Europe/Atlantis" is not a time zone: write a name such as Europe/Berlin, or UTC`}},
 		{"time without offset", under("not_before: 2026-11-24 22:00:00"), []string{
 			"c.yml:5: dags[0].cutover.not_before: must be a time with its offset, such as 2026-11-24T22:00:00+01:00"}},
+		{"times that are none", under("not_before: 2026-11-24T22:00:00, not_after: 'hunter2', alert_lease: 45"), []string{
+			"c.yml:5: dags[0].cutover.not_before: must be a time with its offset, such as 2026-11-24T22:00:00+01:00",
+			"c.yml:5: dags[0].cutover.not_after: must be a time with its offset, such as 2026-11-24T22:00:00+01:00",
+			"c.yml:5: dags[0].cutover.alert_lease: a duration is written with its unit: 250ms, 45s, 2m, 1h30m"}},
+		{"a time with an escape", under(`not_before: "hunter\x32"`), []string{
+			"c.yml:5: dags[0].cutover.not_before: must be a time with its offset, such as 2026-11-24T22:00:00+01:00"}},
+		{"another intent", cut(t, minimal, "encrypt=strict", "encrypt=strict&ApplicationIntent=ReadOnly"), []string{
+			"c.yml:3: dags[0].source.instances[0]: the DSN of sql1:1433 asks for another instance by ApplicationIntent: take it out, a reading needs the one that is named"}},
+		{"failover partner", cut(t, minimal, "encrypt=strict", "encrypt=strict&FailoverPartner=hunter2"), []string{
+			"c.yml:3: dags[0].source.instances[0]: the DSN of sql1:1433 names a failover partner: list the instances of the side instead"}},
+		{"dsn_file in UTF-16", cut(t, minimal, `instances: ["`+dsnA+`"]`, "dsn_file: testdata/utf16-dsns.txt"), []string{
+			"c.yml:3: dags[0].source.dsn_file: dsn_file testdata/utf16-dsns.txt is not plain text: save it as UTF-8 (Notepad's Unicode and PowerShell's > are UTF-16)"}},
+		{"variable in a hook's URL", under("hooks: {after: {url: 'https://x/${hunter2}'}}"), []string{
+			"c.yml:5: dags[0].cutover.hooks.after.url: ${…} is replaced in DSNs alone, and would be sent as it stands: write the URL out, or call a command that knows the secret"}},
 		{"never open", under("not_before: 2026-11-24T22:00:00Z, not_after: 2026-11-24T21:00:00Z"), []string{
 			"c.yml:5: dags[0].cutover.not_after: is not after not_before: the window would never open"}},
 		{"hook with both", under("hooks: {quiesce: {command: [a], url: 'https://x/hunter2'}}"), []string{"c.yml:5: dags[0].cutover.hooks.quiesce: has both command and url: keep one of them"}},

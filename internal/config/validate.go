@@ -294,9 +294,10 @@ func (p *parser) window(c *Cutover, at string) {
 		if !p.has(path) {
 			continue
 		}
+		// What is no time at all was told before the file was decoded.
 		node, _ := p.find(path)
-		if _, err := time.Parse(time.RFC3339, resolve(node).Value); err != nil {
-			p.at(path, "must be a time with its offset, such as 2026-11-24T22:00:00+01:00")
+		if _, err := time.Parse(time.RFC3339, resolve(node).Value); err != nil && isTimestamp(resolve(node)) {
+			p.at(path, timeText)
 		}
 	}
 	if !c.NotBefore.IsZero() && !c.NotAfter.IsZero() && !c.NotBefore.Before(c.NotAfter) {
@@ -320,6 +321,8 @@ func (p *parser) hook(h *Hook, at string) {
 		u, err := url.Parse(h.URL.Reveal())
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			p.at(at+".url", "must be an http:// or https:// URL (not shown, it may hold a secret)")
+		} else if envRE.MatchString(h.URL.Reveal()) {
+			p.at(at+".url", "${…} is replaced in DSNs alone, and would be sent as it stands: write the URL out, or call a command that knows the secret")
 		}
 	}
 	if h.Timeout <= 0 {

@@ -100,7 +100,7 @@ func readPayload(w http.ResponseWriter, r *http.Request) (payload, int, error) {
 	data, err := readBody(w, r)
 	var tooBig *http.MaxBytesError
 	if errors.As(err, &tooBig) {
-		return p, http.StatusRequestEntityTooLarge, errors.New("larger than 1 MiB: set max_alerts or group_by [alertname, dag] in the route")
+		return p, http.StatusRequestEntityTooLarge, errors.New("larger than 1 MiB: set group_by: [alertname, dag] in the route")
 	}
 	if err != nil {
 		return p, http.StatusBadRequest, errors.New("the body could not be read to its end")

@@ -55,7 +55,7 @@ func TestAnswers(t *testing.T) {
 		{name: "wrong type inside", body: `{"version":"4","alerts":{}}`, status: 400, line: "not an Alertmanager webhook notification: alerts has the wrong type, object", result: runner.AlertMalformed},
 		{name: "neither firing nor resolved", body: notification("4", 0, alert("burning", "DAGConverged", "erp", "prod")), status: 400, line: "not an Alertmanager webhook notification: an alert is neither firing nor resolved", result: runner.AlertMalformed},
 		{name: "wrong content type", body: good, header: []string{"Content-Type", "text/plain"}, status: 415, line: "Content-Type must be application/json", result: runner.AlertMalformed},
-		{name: "larger than 1 MiB", body: good + strings.Repeat(" ", maxPayload), status: 413, line: "larger than 1 MiB: set max_alerts or group_by [alertname, dag] in the route", result: runner.AlertMalformed},
+		{name: "larger than 1 MiB", body: good + strings.Repeat(" ", maxPayload), status: 413, line: "larger than 1 MiB: set group_by: [alertname, dag] in the route", result: runner.AlertMalformed},
 		{name: "exactly 1 MiB", body: good + strings.Repeat(" ", maxPayload-len(good)), status: 200, leases: 1},
 		{name: "no identity", user: "-", body: good, status: 401, line: "no identity: send a Basic user or a client certificate that the web config file knows (after a change of that file: reload)", result: runner.AlertUnauthorized},
 		{name: "no role", user: "ops", body: good, status: 403, line: "ops has no role receiver: list it under webhook.roles.receiver", result: runner.AlertUnauthorized},

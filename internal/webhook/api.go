@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,8 +48,15 @@ func (h *Handler) check(w http.ResponseWriter, r *http.Request, _ Identity, api 
 func (h *Handler) plan(w http.ResponseWriter, r *http.Request, _ Identity, api runner.API) {
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
-	drill := r.URL.Query().Get("drill")
-	res, err := api.Plan(ctx, drill == "true" || drill == "1")
+	drill := false
+	if text := r.URL.Query().Get("drill"); text != "" {
+		var err error
+		if drill, err = strconv.ParseBool(text); err != nil {
+			writeError(w, http.StatusBadRequest, errors.New("drill must be true or false"))
+			return
+		}
+	}
+	res, err := api.Plan(ctx, drill)
 	answerWith(w, res, err)
 }
 
@@ -148,7 +156,7 @@ func (h *Handler) verbs() []verb {
 		}}
 	}
 	return []verb{
-		{"arm", Operator, true, arm},
+		{"arm", Operator, true, h.arm},
 		{"approve", Approver, true, func(ctx context.Context, api runner.API, req runner.Request, a Act) (any, error) {
 			return api.Approve(ctx, runner.ApproveRequest{Request: req, PlanHash: a.PlanHash})
 		}},
@@ -168,7 +176,7 @@ func (h *Handler) verbs() []verb {
 	}
 }
 
-func arm(ctx context.Context, api runner.API, req runner.Request, a Act) (any, error) {
+func (h *Handler) arm(ctx context.Context, api runner.API, req runner.Request, a Act) (any, error) {
 	r := runner.ArmRequest{Request: req, PlanHash: a.PlanHash, Until: a.Until, Drill: a.Drill, Checklist: a.Checklist}
 	if a.For != "" {
 		d, err := time.ParseDuration(a.For)
@@ -176,6 +184,9 @@ func arm(ctx context.Context, api runner.API, req runner.Request, a Act) (any, e
 			return nil, badRequest("for must be a duration such as 4h")
 		}
 		r.For = d
+	}
+	if now := h.o.Now(); !a.Until.IsZero() && !a.Until.After(now) {
+		return nil, badRequest("until is over: it is " + now.UTC().Format(time.RFC3339) + " here")
 	}
 	return api.Arm(ctx, r)
 }

@@ -99,6 +99,7 @@ func TestVerbs(t *testing.T) {
 		{"a field of another verb", "erp/hold", "ops", `{"plan_hash":"x"}`, nil, nil, 400, "plan_hash belongs to arm and approve"},
 		{"another field of another verb", "erp/approve", "lead", `{"for":"1h"}`, nil, nil, 400, "belong to arm"},
 		{"not a duration", "erp/arm", "ops", `{"for":"soon"}`, nil, nil, 400, "for must be a duration such as 4h"},
+		{"over already", "erp/arm", "ops", `{"until":"2026-11-24T22:00:00Z"}`, nil, nil, 400, "until is over: it is 2026-11-24T22:00:00Z here"},
 		{"not JSON", "erp/arm", "ops", "x", nil, nil, 400, "not valid JSON"},
 		{"two objects", "erp/arm", "ops", "{}{}", nil, nil, 400, "one JSON object"},
 		{"a form", "erp/arm", "ops", "reason=x", []string{"Content-Type", "application/x-www-form-urlencoded"}, nil, 415, "Content-Type must be application/json"},
@@ -167,6 +168,16 @@ func TestDraining(t *testing.T) {
 	}
 	if rec := w.do("GET", "/dags/erp", "ops", ""); rec.Code != 200 {
 		t.Errorf("the console: %d", rec.Code)
+	}
+}
+
+// A drill's plan is asked for by a word that is understood, or not at all.
+func TestPlanOfADrill(t *testing.T) {
+	w := newWorld(t, "dry_run")
+	for query, want := range map[string]string{"": `"drill": false`, "?drill=true": `"drill": true`, "?drill=0": `"drill": false`, "?drill=yes": "drill must be true or false"} {
+		if rec := w.do("GET", "/api/v1/dags/erp/plan"+query, "ops", ""); !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("%q: %d %s", query, rec.Code, rec.Body)
+		}
 	}
 }
 

@@ -71,6 +71,8 @@ func (id Identity) Has(role Role, roles config.Roles) bool {
 type webFile struct {
 	Users map[string]string `yaml:"basic_auth_users"`
 	TLS   struct {
+		Cert         string `yaml:"cert"`
+		CertFile     string `yaml:"cert_file"`
 		ClientAuth   string `yaml:"client_auth_type"`
 		ClientCA     string `yaml:"client_ca"`
 		ClientCAFile string `yaml:"client_ca_file"`
@@ -82,6 +84,7 @@ type snapshot struct {
 	users map[string]string // bcrypt hashes
 	cas   [][]byte          // DER of the client CAs; nil: certificates prove nothing
 	force bool              // a verified client certificate is demanded of everybody
+	tls   bool              // nothing crosses the network in clear
 }
 
 // demands reports that nobody gets in without credentials.
@@ -100,7 +103,7 @@ func readSnapshot(path string) (*snapshot, error) {
 		// The library's text may quote a value.
 		return nil, fmt.Errorf("web config file %s is not valid YAML", path)
 	}
-	s := &snapshot{users: f.Users}
+	s := &snapshot{users: f.Users, tls: f.TLS.Cert != "" || f.TLS.CertFile != ""}
 	switch f.TLS.ClientAuth {
 	case "RequireAndVerifyClientCert":
 		s.force = true

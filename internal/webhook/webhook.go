@@ -286,14 +286,16 @@ func (h *Handler) Reload(ctx context.Context) error {
 	return nil
 }
 
-// readBody reads at most maxPayload bytes, and not for ever: the server's own
-// timeouts must leave event streams alone.
+// readBody reads at most maxPayload bytes, and not for ever. After an error the
+// bound stays: the server looks for the rest of the body before it answers.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	rc := http.NewResponseController(w)
 	// Where deadlines are not supported (tests) the client's end is the bound.
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
-	_ = rc.SetReadDeadline(time.Time{})
+	if err == nil {
+		_ = rc.SetReadDeadline(time.Time{})
+	}
 	return data, err
 }
 
