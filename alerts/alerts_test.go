@@ -107,7 +107,7 @@ func TestListOfAlerts(t *testing.T) {
 		"none": "DAGWatchdog",
 		"warning": "DAGSideDown DAGLinkDisconnected DAGDatabaseNotSynchronizing DAGDatabaseSuspended DAGDatabaseMissing DAGSendQueueGrowing DAGRedoQueueGrowing " +
 			"DAGConvergenceStalled DAGModeDiffers DAGListenerUrlDiffers DAGSynchronousModeLeftOn DAGEndpointCertificateExpiring DAGClockOffset DAGSeedingFailed " +
-			"DAGExporterDown DAGSeriesVanished DAGConfigReloadFailed DAGCutoverWebhookDown DAGWebhookDeliveryFailing DAGCutoverAlertsRefused DAGCutoverArmedTooLong DAGCutoverHeldTooLong",
+			"DAGReadingIncomplete DAGExporterDown DAGSeriesVanished DAGConfigReloadFailed DAGCutoverWebhookDown DAGWebhookDeliveryFailing DAGCutoverAlertsRefused DAGCutoverArmedTooLong DAGCutoverHeldTooLong",
 		"critical": "DAGTwoPrimaries DAGBothSecondary DAGSourceLogFilling DAGRequiredSecondariesLeftOn DAGCutoverNeedsHuman DAGCutoverPhaseStuck",
 	} {
 		for name := range strings.FieldsSeq(names) {

@@ -88,10 +88,13 @@ type plainBoard struct {
 type plainVariable struct {
 	Name  string `json:"name"`
 	Query any    `json:"query"`
+	Multi bool   `json:"multi"`
+	All   bool   `json:"includeAll"`
 }
 
 type plainLink struct {
-	URL string `json:"url"`
+	URL         string `json:"url"`
+	IncludeVars bool   `json:"includeVars"`
 }
 
 type plainPanel struct {

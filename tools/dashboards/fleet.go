@@ -15,6 +15,9 @@ const ofFleet = `dag=~"$dag"`
 func fleet(set settings) dashboard.Dashboard {
 	b := newBoard(set, "dag-fleet", "DAG fleet",
 		"Every distributed availability group at a glance: the worst on top, one click from its own dashboards. A DAG that no exporter reports any more stays here, in red, while it was seen in the time range.", "now-6h", "30s")
+	// The DAGs that are chosen here may be several or All, which a dashboard
+	// about one DAG takes for a name that nobody has: it is opened without them.
+	b.Links = []dashboard.DashboardLink{toBoard("DAG migration", "dag-migration"), toBoard("DAG cutover", "dag-cutover")}
 	b.datasourceVariable()
 	b.queryVariable("dag", "DAG", "Which migrations", "label_values(mssql_dag_up, dag)", true)
 	b.addresses(set)
@@ -28,7 +31,7 @@ func fleet(set settings) dashboard.Dashboard {
 	gone := seen + ` unless group by (dag) (mssql_dag_up{` + ofFleet + `})`
 	all := number("DAGs", "Distributed availability groups that an exporter reports now, and those that were reported in the time range but are not any more.", "none", 4, 4, "no exporter",
 		now(`count(group by (dag) (mssql_dag_up{`+ofFleet+`}))`, "reported"),
-		now(`count(`+gone+`) or vector(0)`, "gone"))
+		now(`count(`+gone+`) or 0 * count(`+seen+`)`, "gone"))
 	all.overrides = []dashboard.DashboardFieldConfigSourceOverrides{{
 		Matcher: dashboard.MatcherConfig{Id: "byName", Options: "gone"},
 		Properties: []dashboard.DynamicConfigValue{{Id: "thresholds", Value: dashboard.ThresholdsConfig{
@@ -85,6 +88,12 @@ func fleet(set settings) dashboard.Dashboard {
 		firing(11, 9, ofFleet, true),
 	)
 	return b.Dashboard
+}
+
+func toBoard(title, uid string) dashboard.DashboardLink {
+	l := link(title, "/d/"+uid+"?var-datasource=${datasource}")
+	l.Icon, l.Tooltip, l.TargetBlank, l.KeepTime = "external link", "One DAG: which, is chosen there. A row of the table below leads to its own.", false, true
+	return l
 }
 
 // counting shows how many things are in a state; the colour is the state's as

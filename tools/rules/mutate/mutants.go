@@ -33,7 +33,7 @@ func (m *mutant) apply(f file) file {
 		}
 		out := group{Name: g.Name}
 		for i, r := range g.Rules {
-			if !r.matters() && !slices.ContainsFunc(g.Rules[i:], func(u rule) bool { return u.matters() && r.Record != "" && strings.Contains(u.Expr, r.Record) }) {
+			if !r.matters() && (r.Record == "" || len(usersOf(g.Rules[i:], r.Record)) == 0) {
 				continue
 			}
 			if r.name() == m.rule {
@@ -66,12 +66,7 @@ func mutants(f file) ([]mutant, error) {
 	for _, r := range rules {
 		users := []string{r.Alert}
 		if r.Record != "" {
-			users = nil
-			for _, u := range rules {
-				if u.matters() && strings.Contains(u.Expr, r.Record) {
-					users = append(users, u.Alert)
-				}
-			}
+			users = usersOf(rules, r.Record)
 		} else if !r.matters() {
 			continue
 		}
@@ -85,6 +80,20 @@ func mutants(f file) ([]mutant, error) {
 		out = append(out, of...)
 	}
 	return out, nil
+}
+
+// usersOf are the alerts that rest on a record, also by way of another one.
+func usersOf(rules []rule, record string) (users []string) {
+	for _, u := range rules {
+		switch {
+		case !strings.Contains(u.Expr, record):
+		case u.matters():
+			users = append(users, u.Alert)
+		case u.Record != "" && u.Record != record:
+			users = append(users, usersOf(rules, u.Record)...)
+		}
+	}
+	return users
 }
 
 func ofRule(r rule, users []string) ([]mutant, error) {

@@ -74,3 +74,20 @@ func TestReport(t *testing.T) {
 		}
 	}
 }
+
+// A record that an alert rests on by way of another one is its own too: the
+// alert's tests are run over the mutants of both.
+func TestUsersOf(t *testing.T) {
+	critical := map[string]string{"severity": "critical"}
+	rules := []rule{
+		{Record: "a:up:max", Expr: "max(up)"}, {Record: "b:role:last", Expr: "role unless a:up:max == 1"},
+		{Alert: "Pages", Expr: "b:role:last == 0", Labels: critical}, {Alert: "Warns", Expr: "a:up:max == 0", Labels: map[string]string{"severity": "warning"}},
+	}
+	if have := usersOf(rules, "a:up:max"); !slices.Equal(have, []string{"Pages"}) {
+		t.Errorf("users %v, want Pages", have)
+	}
+	m := mutant{rule: "a:up:max", edit: func(r *rule) { r.Expr = "min(up)" }}
+	if have := m.apply(file{Groups: []group{{Rules: rules}}}).all(); len(have) != 3 || have[0].Expr != "min(up)" {
+		t.Errorf("the mutated group is %v", have)
+	}
+}
