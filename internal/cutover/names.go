@@ -38,7 +38,7 @@ var Phases = []PhaseInfo{
 	{PhaseMark, "1", "writing the run's id into master of both sides, so that a second engine is noticed"},
 	{PhaseSetSynchronous, "2", "setting synchronous commit in both sides' own copies and reading it back"},
 	{PhaseWaitSynchronized, "3", "waiting until every database's link row on the source is SYNCHRONIZED, connected and moving"},
-	{PhaseQuiesce, "4", "stopping the writers with the quiesce hook"},
+	{PhaseQuiesce, "4", "stopping the writers with the quiesce hook, where there is one"},
 	{PhaseDrain, "4", "waiting for quiet, and for every database on the target to be past the mark"},
 	{PhaseRequire, "5", "RSSTC=1 on the source: from here no commit can slip past the target; bounded"},
 	{PhaseDemote, "6–7", "all gates once more, then S2: the source gives up its role; no side takes writes"},

@@ -181,7 +181,8 @@ type Run struct {
 	Plan       json.RawMessage `json:"plan"` // the whole plan as it was hashed
 	Arming     *Arming         `json:"arming,omitempty"`
 	Approvals  []Approval      `json:"approvals,omitempty"`
-	StartedBy  string          `json:"started_by"` // alert NAME, or run by WHO
+	StartedBy  string          `json:"started_by"`        // alert NAME, or run by WHO
+	Version    string          `json:"version,omitempty"` // of the cutover_webhook that began it
 	Started    time.Time       `json:"started"`
 	Ended      time.Time       `json:"ended,omitzero"`
 	Outcome    string          `json:"outcome,omitempty"`

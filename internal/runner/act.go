@@ -18,7 +18,7 @@ import (
 // answer in.
 func (c *Controller) act(d cutover.Decision, decided time.Time) time.Duration {
 	var err error
-	var event journal.Event
+	var event []journal.Event
 	switch d.Action {
 	case cutover.ActionWait, cutover.ActionPage:
 		if onlyReads(d.Intent) {
@@ -63,7 +63,7 @@ func (c *Controller) act(d cutover.Decision, decided time.Time) time.Duration {
 	if c.step != nil {
 		c.step.Result, c.step.RecordedAt = &res, now
 	}
-	if perr := c.put(next, event); perr != nil {
+	if perr := c.put(next, event...); perr != nil {
 		// What is known in memory is more than what is on disk: it is kept,
 		// and written with the next intent. Nothing is sent before that.
 		c.run.intent = next
@@ -102,8 +102,15 @@ type hookEvent struct {
 }
 
 // answered is the event about something that was done, or, in a dry run, that
-// would have been.
-func (c *Controller) answered(kind, what string, err error, data any) journal.Event {
+// would have been; none about what has failed many times before.
+func (c *Controller) answered(kind, what string, err error, data any) []journal.Event {
+	tell, since := !c.run.quiet, ""
+	if err != nil && kind != "statement" { // those were looked at with the intent
+		tell, since = c.run.repeats.again(kind+" "+what, time.Now())
+	}
+	if err != nil && !tell {
+		return nil
+	}
 	if c.dry != nil {
 		what = "would do: " + what
 	}
@@ -118,7 +125,7 @@ func (c *Controller) answered(kind, what string, err error, data any) journal.Ev
 		what += ": not done: " + err.Error()
 		c.log.Warn(what, "run", run)
 	}
-	return journal.NewEvent(time.Now(), kind, what, data)
+	return []journal.Event{journal.NewEvent(time.Now(), kind, what+since, data)}
 }
 
 // resource names the lock. It is made from the group's id, so that two
@@ -246,11 +253,22 @@ func (c *Controller) events(d cutover.Decision, now time.Time) []journal.Event {
 		out = append(out, journal.NewEvent(now, "outcome", string(d.Intent.Outcome)+": "+d.Reason, nil))
 	}
 	if p := d.Intent.Page; p != nil && (i.Page == nil || i.Page.Code != p.Code || i.Page.Text != p.Text) {
-		out = append(out, journal.NewEvent(now, "page", p.Text, p))
-		c.log.Error("a human is needed", "run", i.Run, "code", p.Code, "text", p.Text)
+		tell, since := true, ""
+		if i.Page != nil && i.Page.Code == p.Code { // only its words are others: why a side cannot be read may change with every try
+			tell, since = c.run.repeats.again("page "+p.Code, now)
+		}
+		if tell {
+			out = append(out, journal.NewEvent(now, "page", p.Text+since, p))
+			c.log.Error("a human is needed", "run", i.Run, "code", p.Code, "text", p.Text)
+		}
 	}
+	c.run.quiet = false
 	if d.Action == cutover.ActionExecute {
-		out = append(out, journal.NewEvent(now, "send", fmt.Sprintf("about to send %s on the %s: %s", d.Statement.Kind, d.Statement.Side, d.Reason), d.Statement))
+		what := fmt.Sprintf("%s on the %s", d.Statement.Kind, d.Statement.Side)
+		tell, since := c.run.repeats.again("send "+what, now)
+		if c.run.quiet = !tell; tell {
+			out = append(out, journal.NewEvent(now, "send", "about to send "+what+": "+d.Reason+since, d.Statement))
+		}
 		switch d.Statement.Kind {
 		case cutover.Demote, cutover.Promote:
 			out = append(out, journal.NewEvent(now, "verdicts", "all gates before "+string(d.Statement.Kind), d.Verdicts))

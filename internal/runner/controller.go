@@ -114,6 +114,8 @@ type activeRun struct {
 	intent  cutover.Intent
 	written []byte // the intent as the journal holds it
 	manual  bool   // a person started it, not the alert
+	repeats repeats
+	quiet   bool // the attempt under way is one of many and is not told
 }
 
 // manualStart is a person's run or drill, waiting for the loop's answer.
@@ -283,7 +285,7 @@ func (c *Controller) remember(runs []journal.Run) error {
 
 // adopt takes up the unfinished run that the journal holds, or says why not.
 func (c *Controller) adopt(rec *journal.Record) error {
-	r := &activeRun{head: rec.Run, intent: rec.Intent, manual: strings.HasPrefix(rec.Run.StartedBy, byHand)}
+	r := &activeRun{head: rec.Run, intent: rec.Intent, manual: strings.HasPrefix(rec.Run.StartedBy, byHand), repeats: repeats{}}
 	var planErr error
 	if planErr = json.Unmarshal(rec.Run.Plan, &r.plan); planErr == nil && r.plan.Hash() != rec.Run.PlanHash {
 		planErr = errors.New("its hash is not the one that was approved")

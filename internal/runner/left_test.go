@@ -63,8 +63,13 @@ func TestNoGatesAfterS2(t *testing.T) {
 	if err := newReport(rec, time.Unix(2, 0)).Markdown(&b); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(b.String(), "None is read after S2") {
+	if !strings.Contains(b.String(), "None is read after S2") || strings.Contains(b.String(), "| by cutover_webhook |") {
 		t.Error(b.String())
+	}
+	b.Reset()
+	rec.Run.Version = "v9.9"
+	if err := newReport(rec, time.Unix(2, 0)).Markdown(&b); err != nil || !strings.Contains(b.String(), "| by cutover_webhook | v9.9 |") {
+		t.Error(err, b.String())
 	}
 }
 

@@ -30,6 +30,9 @@ func (r *Report) Markdown(w io.Writer) error {
 	p("| source | %s on %s, SQL Server %s |", md(r.Source.AG), md(r.Source.ServerName), md(r.Source.Version))
 	p("| target | %s on %s, SQL Server %s |", md(r.Target.AG), md(r.Target.ServerName), md(r.Target.Version))
 	p("| started | %s (%s) |", stamp(r.Started), md(r.StartedBy))
+	if r.Version != "" {
+		p("| by cutover_webhook | %s |", md(r.Version))
+	}
 	p("| ended | %s |", stamp(r.Ended))
 	switch {
 	case r.Mode != ModeExecute:

@@ -28,6 +28,7 @@ type Report struct {
 	Summary   string    `json:"summary"` // the outcome in one sentence
 	PlanHash  string    `json:"plan_hash"`
 	StartedBy string    `json:"started_by"`
+	Version   string    `json:"version,omitempty"` // of the cutover_webhook that began it
 
 	Arming    *Arming    `json:"arming,omitempty"`
 	Approvals []Approval `json:"approvals,omitempty"`
@@ -121,7 +122,7 @@ func newReport(rec *journal.Record, now time.Time) *Report {
 	p, planErr := decodePlan(run)
 	r := &Report{
 		Run: run.ID, DAG: run.DAG, Group: p.Group, Kind: Kind(run.Kind), Mode: Mode(run.Mode), Started: run.Started, Ended: run.Ended,
-		Phase: string(i.Phase), Outcome: Outcome(run.Outcome), OutcomeAt: i.OutcomeAt, PlanHash: run.PlanHash, StartedBy: run.StartedBy,
+		Phase: string(i.Phase), Outcome: Outcome(run.Outcome), OutcomeAt: i.OutcomeAt, PlanHash: run.PlanHash, StartedBy: run.StartedBy, Version: run.Version,
 		Source: p.Source, Target: p.Target, Proof: i.Proof, GoingBack: i.GoingBack, Pages: i.Pages, Notes: i.Notes,
 		WriteUnavailable: i.WriteUnavailable(now).Seconds(), WriteUnavailableFrom: i.WriteUnavailableFrom, WriteUnavailableTo: i.WriteUnavailableTo,
 		Statements: []ReportStatement{}, Phases: []ReportPhase{}, Verdicts: []ReportVerdicts{}, Changes: []ReportEvent{}, Events: []ReportEvent{},

@@ -8,14 +8,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/version"
+
 	"github.com/dag-exporter/dag_exporter/internal/cutover"
 	"github.com/dag-exporter/dag_exporter/internal/journal"
 )
 
 // begin starts a run: the arming is spent and the intent written in one
 // transaction, and nothing is touched before that is on disk.
-// version is what people had said when the round began.
-func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover.Decision, manual *manualStart, version uint64, now time.Time) time.Duration {
+// heard is the version of what people had said when the round began.
+func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover.Decision, manual *manualStart, heard uint64, now time.Time) time.Duration {
 	reply := func(run string, err error) {
 		if manual != nil {
 			manual.reply <- startReply{run, err}
@@ -39,7 +41,7 @@ func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover
 	head := journal.Run{
 		ID: id, DAG: c.Name(), Kind: string(KindCutover), Mode: string(c.Mode()), Generation: arming.Generation,
 		PlanHash: plan.Hash(), Plan: doc, Arming: state.Arming, Approvals: state.Approvals,
-		StartedBy: "alert " + obs.Outside.LeaseFrom, Started: now.UTC(),
+		StartedBy: "alert " + obs.Outside.LeaseFrom, Started: now.UTC(), Version: version.Version,
 	}
 	if manual != nil {
 		head.StartedBy = obs.Outside.LeaseFrom
@@ -53,7 +55,7 @@ func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover
 		events = append(events, unconfirmed(plan, now))
 	}
 	defer c.say()()
-	if c.seen() != version { // a hold that was just granted is no start
+	if c.seen() != heard { // a hold that was just granted is no start
 		c.putBack(manual)
 		return 0
 	}
@@ -70,7 +72,7 @@ func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover
 	}
 	c.well()
 	written, _ := json.Marshal(intent) // the journal has just done the same
-	c.run = &activeRun{head: head, plan: plan, intent: intent, written: written, manual: manual != nil}
+	c.run = &activeRun{head: head, plan: plan, intent: intent, written: written, manual: manual != nil, repeats: repeats{}}
 	c.gates = map[cutover.Gate]cutover.GateState{}
 	if c.dry != nil {
 		c.dry.reset()
