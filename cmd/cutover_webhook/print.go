@@ -267,7 +267,7 @@ func (c *cli) statusText(s runner.Status) error {
 	if s.Run != "" {
 		rows = append(rows, []string{"run", fmt.Sprintf("%s (%s) since %s, write-unavailable %.1f s", s.Run, s.RunKind, stamp(s.RunStarted), s.WriteUnavailable)})
 	}
-	if s.LastRun != "" {
+	if s.LastRun != "" && s.LastRun != s.Run {
 		rows = append(rows, []string{"last run", strings.TrimSpace(s.LastRun + " " + string(s.LastOutcome))})
 	}
 	for _, g := range s.Gates {
