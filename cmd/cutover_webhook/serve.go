@@ -124,7 +124,17 @@ func openJournal(f *serveFlags) (journal.Journal, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return j, func() { _ = j.Close() }, nil // every entry was fsynced when it was written
+	return j, func() {
+		closed := make(chan struct{})
+		go func() {
+			_ = j.Close() // every entry was fsynced when it was written
+			close(closed)
+		}()
+		select {
+		case <-closed:
+		case <-time.After(5 * time.Second): // a write that hangs must not keep a killed process
+		}
+	}, nil
 }
 
 // reload reads the file again. The engine of a DAG is built once: what it may

@@ -59,7 +59,9 @@ func (e *engine) stuck() (Decision, bool) {
 			need = false
 		}
 		if n := e.lastRelease(hadr.Source); need && (n == nil || !n.EffectSeen.IsZero() || !e.off.releaseOnce && e.now.Sub(n.since()) >= retryAfter) {
-			return e.execute(ReleaseSecondary, hadr.Source, hadr.RoleUnknown, "a page stands; RSSTC=0 on the source first of all"), true
+			d := e.execute(ReleaseSecondary, hadr.Source, hadr.RoleUnknown, "a page stands; RSSTC=0 on the source first of all")
+			e.page(e.humanPage()) // now: where the source hangs each round is one more try, and nobody would be called
+			return d, true
 		}
 	}
 	if a := e.o.Outside.Acknowledged; a != nil && e.maybeClose() {
@@ -67,6 +69,11 @@ func (e *engine) stuck() (Decision, bool) {
 		e.in.Outcome, e.in.OutcomeAt = OutcomeClosed, e.now
 		return e.finish(nil), true
 	}
+	return e.page(e.humanPage()), true
+}
+
+// humanPage is the page of a run whose engine only reads.
+func (e *engine) humanPage() Page {
 	p := Page{Code: e.in.Stuck, Text: e.in.StuckWhy, Before: []string{
 		"find out who acted: the SQL Server log of both sides, the cluster manager, colleagues",
 		"exactly one side is to be PRIMARY in the end; the other one must be fenced (listener down, or AG offline) before S3 is typed",
@@ -86,7 +93,7 @@ func (e *engine) stuck() (Decision, bool) {
 			}
 		}
 	}
-	return e.page(p), true
+	return p
 }
 
 // maybeClose: a human says that it is over. It is, when exactly one side reads

@@ -101,6 +101,9 @@ type Journal interface {
 
 // State of one DAG outside of runs.
 type State struct {
+	// Mode is the mode in which Arming, Approvals and Checklist were said: what was
+	// said of a dry run starts no real one. "": an older build wrote it.
+	Mode       string     `json:"mode,omitempty"`
 	Generation uint64     `json:"generation"` // of the newest arming ever made
 	Arming     *Arming    `json:"arming,omitempty"`
 	Approvals  []Approval `json:"approvals,omitempty"`

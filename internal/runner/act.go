@@ -265,7 +265,10 @@ func (c *Controller) events(d cutover.Decision, now time.Time) []journal.Event {
 	c.run.quiet = false
 	if d.Action == cutover.ActionExecute {
 		what := fmt.Sprintf("%s on the %s", d.Statement.Kind, d.Statement.Side)
-		tell, since := c.run.repeats.again("send "+what, now)
+		tell, since := true, ""
+		if d.Statement.Kind == cutover.ReleaseSecondary { // S1, S2 and S3 are told each
+			tell, since = c.run.repeats.again("send "+what, now)
+		}
 		if c.run.quiet = !tell; tell {
 			out = append(out, journal.NewEvent(now, "send", "about to send "+what+": "+d.Reason+since, d.Statement))
 		}

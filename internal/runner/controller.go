@@ -122,6 +122,7 @@ type activeRun struct {
 type manualStart struct {
 	by    string
 	drill bool
+	gone  bool // who asked was told that it did not begin; under mu
 	reply chan startReply
 }
 
@@ -221,6 +222,7 @@ func (c *Controller) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.ofMode(&state)
 	c.mu.Lock()
 	c.state = state
 	for _, r := range runs {
@@ -384,6 +386,25 @@ func (c *Controller) Kill() {
 func (c *Controller) say() (said func()) {
 	c.saying <- struct{}{}
 	return func() { <-c.saying }
+}
+
+// turn is say for the loop: somebody else's write that hangs is a page there too,
+// and keeps nobody from killing it.
+func (c *Controller) turn() (said func(), err error) {
+	began := time.Now()
+	for wait := slowWrite; ; wait = sickPoll {
+		t := time.NewTimer(wait)
+		select {
+		case c.saying <- struct{}{}:
+			t.Stop()
+			return func() { <-c.saying }, nil
+		case <-c.ctx.Done():
+			t.Stop()
+			return nil, c.ctx.Err()
+		case <-t.C:
+			c.hangs(time.Since(began))
+		}
+	}
 }
 
 // nudge makes the loop look at once.

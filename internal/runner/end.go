@@ -37,16 +37,22 @@ func (c *Controller) end() time.Duration {
 	}
 	c.sweep(time.Now())
 	text := fmt.Sprintf("%s ended: %s", run.Kind, outcome)
-	said := c.say()
-	err := c.written(func() error {
-		return c.o.Journal.End(run.ID, ended, outcome, i, change, journal.NewEvent(ended, "run", text, nil))
-	})
-	if err == nil {
+	err := func() error {
+		said, err := c.turn()
+		if err != nil {
+			return err
+		}
+		defer said() // a bug in it must not keep out what people say
+		if err := c.written(func() error {
+			return c.o.Journal.End(run.ID, ended, outcome, i, change, journal.NewEvent(ended, "run", text, nil))
+		}); err != nil {
+			return err
+		}
 		c.mu.Lock()
+		defer c.mu.Unlock()
 		change(&c.state)
-		c.mu.Unlock()
-	}
-	said()
+		return nil
+	}()
 	if err != nil {
 		return c.journalFailed(err, cutover.Observation{})
 	}
@@ -109,7 +115,7 @@ func (c *Controller) sweep(now time.Time) {
 			c.log.Warn(text, "run", id)
 		}
 		if err == nil || c.run != nil { // said once, when the run ends
-			if err := c.o.Journal.Append(id, journal.NewEvent(now, "left", text, nil)); err != nil {
+			if err := c.written(func() error { return c.o.Journal.Append(id, journal.NewEvent(now, "left", text, nil)) }); err != nil {
 				c.log.Warn("this could not be journalled", "run", id, "error", err)
 			}
 		}

@@ -202,7 +202,9 @@ func (c *Controller) takenOver(obs cutover.Observation, now time.Time) bool {
 	i.Phase = cutover.PhaseEnded
 	i.Phases = append(i.Phases, cutover.PhaseTime{Phase: cutover.PhaseEnded, At: now})
 	i.Notes = append(i.Notes, cutover.Note{At: now, Text: fmt.Sprintf("closed by %s: %s", by.By, by.Reason)})
-	if err := c.o.Journal.Append(c.run.head.ID, journal.NewEvent(now, "outcome", "closed by "+by.By, nil)); err != nil {
+	if err := c.written(func() error {
+		return c.o.Journal.Append(c.run.head.ID, journal.NewEvent(now, "outcome", "closed by "+by.By, nil))
+	}); err != nil {
 		c.log.Warn("this could not be journalled", "run", c.run.head.ID, "error", err)
 	}
 	return true

@@ -237,9 +237,13 @@ func order(first hadr.Side) [2]hadr.Side {
 }
 
 func (c *Controller) readSide(s hadr.Side, want Want) cutover.SideObservation {
-	timeout, hot := c.o.ReadTimeout, c.hot()
-	if hot {
-		timeout = max(c.o.HotReadTimeout, c.needs[s])
+	// Not before S2: there RSSTC=1 may stand, and require_exposure is short.
+	timeout, grows := c.o.ReadTimeout, c.demoted()
+	if c.hot() {
+		timeout = c.o.HotReadTimeout
+	}
+	if grows {
+		timeout = max(timeout, c.needs[s])
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
@@ -248,7 +252,7 @@ func (c *Controller) readSide(s hadr.Side, want Want) cutover.SideObservation {
 	r, err := c.side[s].Read(ctx, want)
 	if err != nil {
 		so.Failure, so.Class = err.Error(), failureClass(err)
-		if hot && cutOff(err) {
+		if grows && cutOff(err) {
 			c.needs[s] = min(2*timeout, max(timeout, c.o.ReadTimeout))
 		}
 	} else {
@@ -325,6 +329,7 @@ func (c *Controller) reload() time.Duration {
 		c.sick = err
 		return sickPoll
 	}
+	c.ofMode(&state)
 	c.mu.Lock()
 	c.state = state
 	c.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dag-exporter/dag_exporter/internal/cutover"
 	"github.com/dag-exporter/dag_exporter/internal/hadr"
+	"github.com/dag-exporter/dag_exporter/internal/sqlserver"
 )
 
 // TestLogOfAStandingRun: the source is gone for ten minutes with RSSTC=1 on it. It
@@ -58,6 +59,54 @@ func TestLogOfAStandingRun(t *testing.T) {
 		}
 		if last := rec.Events[len(rec.Events)-1]; !strings.Contains(last.Text, "aborted") {
 			t.Errorf("the last one: %+v", last)
+		}
+	})
+}
+
+// TestEveryS3IsTold: what is thinned out is RSSTC=0 alone. S3 on the way back that
+// is refused for minutes, and then of unknown outcome, has a line for each.
+func TestEveryS3IsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		n := 0
+		r.p.onStatement(func(v *servers, st cutover.Statement) fate {
+			switch {
+			case st.Kind == cutover.Demote:
+				v.stuckTarget = true
+				v.side[hadr.Source].log++
+			case st.Kind == cutover.Promote && st.Side == hadr.Source:
+				n++
+				if n <= 14 {
+					return fate{err: fakeErr("promote", sqlserver.ClassRetry, "busy")}
+				}
+				if n == 15 {
+					return fate{err: fakeErr("promote", sqlserver.ClassUnknown, "no answer")}
+				}
+			}
+			return fate{lands: true}
+		})
+		r.start().arm(false)
+		defer r.close()
+		r.fireFor(time.Hour)
+		runs, err := r.j.Runs("erp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec, err := r.j.Load(runs[0].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, answers := 0, 0
+		for _, e := range rec.Events {
+			if strings.Contains(e.Text, "about to send promote on the source") {
+				sent++
+			}
+			if e.Kind == "statement" && strings.Contains(e.Text, "promote on the source") {
+				answers++
+			}
+		}
+		if n < 15 || sent != n || answers != n {
+			t.Errorf("S3 on the source was sent %d times: %d lines say so, %d have the answer\n%s", n, sent, answers, r.log())
 		}
 	})
 }

@@ -56,7 +56,10 @@ func (c *Controller) change(op string, r Request, text string, f func(*journal.S
 // update writes the DAG's State and takes over what was written.
 func (c *Controller) update(f func(*journal.State) error, e journal.Event) error {
 	defer c.say()()
-	s, err := c.o.Journal.Update(c.Name(), f, e)
+	s, err := c.o.Journal.Update(c.Name(), func(s *journal.State) error {
+		c.ofMode(s)
+		return f(s)
+	}, e)
 	if err != nil {
 		return err
 	}
@@ -65,6 +68,19 @@ func (c *Controller) update(f func(*journal.State) error, e journal.Event) error
 	c.state = s
 	c.version++
 	return nil
+}
+
+// ofMode drops what was armed, approved and ticked in another mode: what was said
+// of a dry run, where anybody may say it, starts no real one after a restart. A
+// spent arming belongs to its run.
+func (c *Controller) ofMode(s *journal.State) {
+	if s.Mode == string(c.Mode()) {
+		return
+	}
+	if s.Arming != nil && s.Arming.Spent == "" {
+		s.Arming = nil
+	}
+	s.Mode, s.Approvals, s.Checklist = string(c.Mode()), nil, nil
 }
 
 func because(text, reason string) string {
@@ -403,6 +419,7 @@ func (c *Controller) startByHand(ctx context.Context, r Request, drill bool) (st
 	}
 	// Nobody waits for it any more, so it must not start later.
 	c.mu.Lock()
+	m.gone = true
 	if c.manual == m {
 		c.manual = nil
 	}
@@ -432,9 +449,16 @@ func (c *Controller) putBack(m *manualStart) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.manual == nil {
+	if c.manual == nil && !m.gone {
 		c.manual = m
 	}
+}
+
+// givenUp reports a request whose answer nobody waits for any more.
+func (c *Controller) givenUp(m *manualStart) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return m != nil && m.gone
 }
 
 func (c *Controller) refuseManual(why string) {

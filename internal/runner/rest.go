@@ -78,9 +78,12 @@ func (c *Controller) idlePage(p *cutover.Page, now time.Time) {
 	last := c.lastRun.ID
 	c.mu.Unlock()
 	if last != "" && now.Before(c.watch) {
-		err = c.o.Journal.Append(last, e) // what the split watch found belongs to the run
+		err = c.written(func() error { return c.o.Journal.Append(last, e) }) // what the split watch found belongs to the run
 	} else {
-		_, err = c.o.Journal.Update(c.Name(), func(*journal.State) error { return nil }, e)
+		err = c.written(func() error {
+			_, err := c.o.Journal.Update(c.Name(), func(*journal.State) error { return nil }, e)
+			return err
+		})
 	}
 	if err != nil {
 		c.log.Error("the page could not be journalled", "error", err)

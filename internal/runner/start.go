@@ -54,9 +54,17 @@ func (c *Controller) begin(plan cutover.Plan, obs cutover.Observation, d cutover
 	if plan.Drill {
 		events = append(events, unconfirmed(plan, now))
 	}
-	defer c.say()()
+	said, err := c.turn()
+	if err != nil { // killed
+		reply("", err)
+		return sickPoll
+	}
+	defer said()
 	if c.seen() != heard { // a hold that was just granted is no start
 		c.putBack(manual)
+		return 0
+	}
+	if c.givenUp(manual) {
 		return 0
 	}
 	err = c.written(func() error { return c.o.Journal.Begin(head, intent, events...) })

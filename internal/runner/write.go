@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/dag-exporter/dag_exporter/internal/hadr"
@@ -26,7 +27,12 @@ func (c *Controller) written(write func() error) error {
 	done := make(chan result, 1)
 	go func() {
 		var r result
-		defer func() { r.panic = recover(); done <- r }()
+		defer func() {
+			if r.panic = recover(); r.panic != nil { // the stack is gone where it is raised again
+				c.log.Error("a write of the journal broke", "panic", fmt.Sprint(r.panic), "stack", string(debug.Stack()))
+			}
+			done <- r
+		}()
 		r.err = write()
 	}()
 	began, killed := time.Now(), c.ctx.Done()

@@ -148,7 +148,7 @@ func (in *instance) connectOnce(ctx context.Context) error {
 func (in *instance) open(ctx context.Context) error {
 	s, err := connect(ctx, in.target)
 	if err != nil {
-		if ctx.Err() != nil && errors.As(err, new(*unanswered)) {
+		if errors.As(err, new(*unanswered)) {
 			in.hold() // the first question of a session is a statement too
 		}
 		return &connectError{err}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 )
 
 // farAway is the address of a server from which every packet takes delay, each
-// way.
-func farAway(t *testing.T, to string, delay time.Duration) string {
+// way. made counts the connections.
+func farAway(t *testing.T, to string, delay time.Duration, made ...*atomic.Int64) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,6 +57,9 @@ func farAway(t *testing.T, to string, delay time.Duration) string {
 			if err != nil {
 				_ = c.Close()
 				continue
+			}
+			for _, n := range made {
+				n.Add(1)
 			}
 			mu.Lock()
 			conns = append(conns, c, up)
@@ -109,6 +113,31 @@ func TestAFarInstanceIsNotBusy(t *testing.T) {
 			t.Errorf("%s: %v", state, err)
 		}
 		eventually(t, "connected", s.instances[1].connected)
+	}
+}
+
+// A replica that takes connections and hangs over the first question of each does
+// not get one more with every reading: its line is held, also where the time for
+// a connection is over before the reading's.
+func TestAReplicaThatHangsGetsOneConnection(t *testing.T) {
+	l, other := startLab(t, lab.Options{}), startLab(t, lab.Options{})
+	var made atomic.Int64
+	o := optionsFor(hadr.Source, plainDSN(l.AddressOf(lab.Source, 0)), plainDSN(farAway(t, other.Address(lab.Source), 0, &made)))
+	o.PeerGrace, o.HungHold, o.DialTimeout = time.Millisecond, time.Minute, 2*time.Second // a login has to fit into it
+	s := openSide(t, o)
+	if _, err := other.Control().Fault(lab.Fault{Side: "source", Text: `probe\.major`, Class: "any", LoseAnswer: "after", Hang: true, Times: -1}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the replica is busy", func() bool {
+		r := read(t, s, Want{})
+		return len(r.Peers) == 1 && r.Peers[0].Failed == string(ReasonBusy)
+	})
+	before := made.Load()
+	for range 10 {
+		read(t, s, Want{})
+	}
+	if n := made.Load(); n != before {
+		t.Errorf("%d more connections to a replica that hangs", n-before)
 	}
 }
 
