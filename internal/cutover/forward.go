@@ -16,7 +16,7 @@ func (e *engine) before() Decision {
 	out := &e.o.Outside
 	switch {
 	case out.RollbackRequested != nil:
-		return e.goBack("%s", because(out.RollbackRequested.By+" asked for it", out.RollbackRequested.Reason))
+		return e.goBack("%s", Because(out.RollbackRequested.By+" asked for it", out.RollbackRequested.Reason))
 	case out.Armed == nil:
 		return e.goBack("it was disarmed before the source gave up its role")
 	case out.ShuttingDown:

@@ -182,8 +182,8 @@ func (e *engine) gateArmed() Verdict {
 	return open("armed by %s until %s", a.By, a.Until.UTC().Format(time.RFC3339))
 }
 
-// because adds a reason where one was given.
-func because(text, reason string) string {
+// Because adds a reason to a text, where one was given.
+func Because(text, reason string) string {
 	if reason == "" {
 		return text
 	}
@@ -192,7 +192,7 @@ func because(text, reason string) string {
 
 func (e *engine) gateHeld() Verdict {
 	if h := e.o.Outside.Held; h != nil {
-		return later("held by %s", because(h.By+" since "+h.At.UTC().Format(time.RFC3339), h.Reason))
+		return later("held by %s", Because(h.By+" since "+h.At.UTC().Format(time.RFC3339), h.Reason))
 	}
 	return open("not held")
 }

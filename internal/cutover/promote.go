@@ -22,7 +22,7 @@ func (e *engine) demoted() Decision {
 	}
 	switch {
 	case out.RollbackRequested != nil:
-		return e.goBack("%s", because(out.RollbackRequested.By+" asked for it", out.RollbackRequested.Reason))
+		return e.goBack("%s", Because(out.RollbackRequested.By+" asked for it", out.RollbackRequested.Reason))
 	case e.now.After(e.budgetEnd()) && (!e.off.holdStopsClock || out.Held == nil):
 		why := "no proof"
 		switch {

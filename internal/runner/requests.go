@@ -83,13 +83,6 @@ func (c *Controller) ofMode(s *journal.State) {
 	s.Mode, s.Approvals, s.Checklist = string(c.Mode()), nil, nil
 }
 
-func because(text, reason string) string {
-	if reason == "" {
-		return text
-	}
-	return text + ": " + reason
-}
-
 // look reads both sides for a person: in sequence, everything, read-only.
 func (c *Controller) look(ctx context.Context) cutover.Observation {
 	obs := cutover.Observation{Began: time.Now()}
@@ -222,7 +215,7 @@ func (c *Controller) Arm(ctx context.Context, r ArmRequest) (Arming, error) {
 		}
 	}
 	var out journal.Arming
-	text := because(fmt.Sprintf("armed by %s until %s, plan %.12s", r.By, until.UTC().Format(time.RFC3339), hash), r.Reason)
+	text := cutover.Because(fmt.Sprintf("armed by %s until %s, plan %.12s", r.By, until.UTC().Format(time.RFC3339), hash), r.Reason)
 	err = c.change(op, r.Request, text, func(s *journal.State) error {
 		if id := c.underWay(); id != "" { // it began while both sides were read
 			return c.refuse(op, "run "+id+" has not ended", "wait for its end")
@@ -260,7 +253,7 @@ func (c *Controller) Disarm(_ context.Context, r Request) error {
 	if err := c.who("disarm", r); err != nil {
 		return err
 	}
-	return c.change("disarm", r, because("disarmed by "+r.By, r.Reason), func(s *journal.State) error {
+	return c.change("disarm", r, cutover.Because("disarmed by "+r.By, r.Reason), func(s *journal.State) error {
 		if s.Arming == nil || s.Arming.Spent != "" && c.underWay() == "" {
 			return c.refuse("disarm", "nothing is armed", "")
 		}
@@ -321,7 +314,7 @@ func (c *Controller) Approve(ctx context.Context, r ApproveRequest) (Approval, e
 		}
 	}
 	out := journal.Approval{By: r.By, Reason: r.Reason, At: time.Now().UTC(), PlanHash: r.PlanHash}
-	err := c.change(op, r.Request, because(fmt.Sprintf("plan %.12s approved by %s", r.PlanHash, r.By), r.Reason), func(s *journal.State) error {
+	err := c.change(op, r.Request, cutover.Because(fmt.Sprintf("plan %.12s approved by %s", r.PlanHash, r.By), r.Reason), func(s *journal.State) error {
 		if s.Arming != nil && s.Arming.Spent == "" && s.Arming.By == r.By && !c.o.DAG.Cutover.SelfApprove {
 			e := c.refuse(op, r.By+" armed it and may not approve it", "ask another approver, or set self_approve: true")
 			e.Forbidden = true
@@ -342,7 +335,7 @@ func (c *Controller) Hold(_ context.Context, r Request) error {
 	if err := c.who("hold", r); err != nil {
 		return err
 	}
-	return c.change("hold", r, because("held by "+r.By, r.Reason), func(s *journal.State) error {
+	return c.change("hold", r, cutover.Because("held by "+r.By, r.Reason), func(s *journal.State) error {
 		if s.Hold != nil {
 			return c.refuse("hold", "it is held by "+s.Hold.By+" already", "")
 		}
@@ -356,7 +349,7 @@ func (c *Controller) Release(_ context.Context, r Request) error {
 	if err := c.who("release", r); err != nil {
 		return err
 	}
-	return c.change("release", r, because("released by "+r.By, r.Reason), func(s *journal.State) error {
+	return c.change("release", r, cutover.Because("released by "+r.By, r.Reason), func(s *journal.State) error {
 		if s.Hold == nil {
 			return c.refuse("release", "it is not held", "")
 		}
@@ -483,7 +476,7 @@ func (c *Controller) Rollback(_ context.Context, r Request) error {
 		// Rule 2: from its journal entry on there is no S3 on the source.
 		return c.refuse(op, "S3 on the target is journalled: S3 on the source could make two primaries", "let it end; going back later is a migration of its own")
 	}
-	return c.change(op, r, because("rollback asked for by "+r.By, r.Reason), func(s *journal.State) error {
+	return c.change(op, r, cutover.Because("rollback asked for by "+r.By, r.Reason), func(s *journal.State) error {
 		s.Rollback = &journal.Hold{Run: run, By: r.By, Reason: r.Reason, At: time.Now().UTC()}
 		return nil
 	})
@@ -511,12 +504,12 @@ func (c *Controller) Acknowledge(_ context.Context, r Request) error {
 		return c.refuse(op, "run "+run+" goes on by itself, and its pages go when what they are about is over", "rollback asks it to go back, hold keeps S3 from being sent; it can be acknowledged when it has ended, or when it has stopped acting and a page says so")
 	}
 	if run != "" {
-		return c.change(op, r, because("run taken over by "+r.By, r.Reason), func(s *journal.State) error {
+		return c.change(op, r, cutover.Because("run taken over by "+r.By, r.Reason), func(s *journal.State) error {
 			s.TakenOver = &journal.Hold{Run: run, By: r.By, Reason: r.Reason, At: time.Now().UTC()}
 			return nil
 		})
 	}
-	return c.change(op, r, because("acknowledged by "+r.By, r.Reason), func(s *journal.State) error {
+	return c.change(op, r, cutover.Because("acknowledged by "+r.By, r.Reason), func(s *journal.State) error {
 		if s.Unacknowledged == "" && len(s.Pages) == 0 {
 			return c.refuse(op, "there is nothing to acknowledge", "")
 		}
