@@ -118,19 +118,6 @@ type activeRun struct {
 	quiet   bool // the attempt under way is one of many and is not told
 }
 
-// manualStart is a person's run or drill, waiting for the loop's answer.
-type manualStart struct {
-	by    string
-	drill bool
-	gone  bool // who asked was told that it did not begin; under mu
-	reply chan startReply
-}
-
-type startReply struct {
-	run string
-	err error
-}
-
 var _ API = (*Controller)(nil)
 
 // New makes a Controller; nothing happens before Start.
